@@ -1,0 +1,1 @@
+"""Test clusters: an existing kubeconfig, kind, or a control plane built from Go modules."""
