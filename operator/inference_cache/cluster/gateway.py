@@ -1,0 +1,222 @@
+"""Every request to the API server passes here: one field manager, bounded time, typed errors, and no write by a standby."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+from typing import Any, Final, NoReturn
+
+import aiohttp
+from kubernetes.aio.client.exceptions import ApiException
+
+from inference_cache.domain import names
+from inference_cache.domain.kinds import DEPLOYMENT, EVENT, Kind
+from inference_cache.domain.live import Live, project_live
+from inference_cache.domain.manifest import Manifest
+from inference_cache.domain.reasons import Reason
+from inference_cache.domain.scope import Identity
+
+from . import metrics
+from .connection import MAX_CONNECTIONS, Connection
+from .errors import AlreadyExistsError, ConflictError, GoneError, RefusedError, UnavailableError
+
+_TIMEOUT_SECONDS: Final = 20
+_PAGE: Final = 500
+_JSON_PATCH: Final = "application/json-patch+json"
+
+Object = dict[str, Any]
+
+
+class Gateway:
+    """Reads and writes objects.
+
+    Args:
+        connection: The way to the API server.
+        fence: Called before every write; raises NotLeaderError where this replica may not write.
+    """
+
+    def __init__(self, connection: Connection, fence: Callable[[], None]) -> None:
+        self._connection = connection
+        self._fence = fence
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS // 2)
+
+    async def read(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """Return an object as it is now, or None where there is none."""
+        try:
+            return await self._request("get", kind, namespace, name)
+        except GoneError:
+            return None
+
+    async def list_pages(self, kind: Kind, selector: str = "") -> AsyncIterator[Object]:
+        """Yield the pages of a cluster-wide list, each as the list object that the API server sent.
+
+        Raises:
+            GoneError: The list grew too old between two pages; begin again.
+        """
+        token = ""
+        while True:
+            query: Object = {"limit": _PAGE, "label_selector": selector or None, "_continue": token or None}
+            page = await self._request("get", kind, None, None, **query)
+            yield page
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    async def create(self, manifest: Manifest) -> Live:
+        """Create an object.
+
+        Server-side apply would take over an object of the same name that belongs to someone else; create cannot.
+
+        Raises:
+            AlreadyExistsError: The name is taken.
+        """
+        body = await self._write("post", manifest.kind, manifest.namespace, None, manifest.body)
+        return project_live(manifest.kind, body)
+
+    async def apply(self, manifest: Manifest, live: Live) -> Live:
+        """Apply an object that is known to be ours.
+
+        The uid in the body makes the API server refuse the write if the object was replaced meanwhile, so a deleted
+        object is never brought back by accident.
+        """
+        if live.created_by_update:
+            await self._adopt_created_fields(live)
+        metadata = {**manifest.body["metadata"], "uid": live.uid}
+        body = await self._server_side_apply(manifest.kind, manifest.namespace, {**manifest.body, "metadata": metadata})
+        return project_live(manifest.kind, body)
+
+    async def apply_status(self, identity: Identity, status: Object) -> Object:
+        """Write a deployment's status and return the deployment."""
+        body = {
+            "apiVersion": DEPLOYMENT.api_version,
+            "kind": DEPLOYMENT.name,
+            "metadata": {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid},
+            "status": status,
+        }
+        return await self._server_side_apply(DEPLOYMENT, identity.namespace, body, subresource="status")
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str | None = None
+    ) -> None:
+        """Delete exactly the object that was seen; an object that is gone already is fine."""
+        preconditions = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": preconditions,
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._write("delete", kind, namespace, name, body)
+        except GoneError:
+            return
+
+    async def create_event(self, event: Object) -> None:
+        """Store an Event."""
+        await self._write("post", EVENT, event["metadata"]["namespace"], None, event)
+
+    async def _adopt_created_fields(self, live: Live) -> None:
+        """Record the fields that we wrote by create as written by apply, so that a later apply can remove them.
+
+        This is what client-go's csaupgrade does; without it the fields of the create stay for ever.
+        """
+        current = await self._request("get", live.kind, live.namespace, live.name)
+        metadata = current["metadata"]
+        if metadata["uid"] != live.uid:
+            raise ConflictError(f"{live.kind} {live.name} was replaced")
+        entries = metadata.get("managedFields", [])
+        applied = any(_is_ours(entry, "Apply") for entry in entries)
+        kept = [entry for entry in entries if not (applied and _is_ours(entry, "Update"))]
+        upgraded = [{**entry, "operation": "Apply"} if _is_ours(entry, "Update") else entry for entry in kept]
+        if upgraded == entries:
+            return
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": upgraded},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        ]
+        await self._write("patch", live.kind, live.namespace, live.name, patch, content_type=_JSON_PATCH)
+
+    async def _server_side_apply(self, kind: Kind, namespace: str, body: Object, subresource: str = "") -> Object:
+        return await self._write(
+            "patch",
+            kind,
+            namespace,
+            body["metadata"]["name"],
+            body,
+            subresource=subresource,
+            content_type="application/apply-patch+yaml",
+            force_conflicts="true",
+        )
+
+    async def _write(
+        self, verb: str, kind: Kind, namespace: str | None, name: str | None, body: Any, **options: Any
+    ) -> Object:
+        self._fence()
+        if verb != "delete":
+            options["field_manager"] = names.FIELD_MANAGER
+        return await self._request(verb, kind, namespace, name, body=body, **options)
+
+    async def _request(
+        self, verb: str, kind: Kind, namespace: str | None, name: str | None, *, subresource: str = "", **options: Any
+    ) -> Object:
+        path = self._connection.resource(kind).path(name=name, namespace=namespace)
+        if subresource:
+            path = f"{path}/{subresource}"
+        what = f"{namespace}/{name}" if name else f"in {namespace or 'all namespaces'}"
+        async with self._slots:
+            started = time.monotonic()
+            code = "<error>"
+            try:
+                response = await self._connection.dynamic.request(
+                    verb, path, serialize=False, _request_timeout=_TIMEOUT_SECONDS, **options
+                )
+                code = str(response.status)
+                found: Object = json.loads(await response.read())
+            except ApiException as error:
+                code = str(error.status)
+                _raise(error, verb, kind, what)
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                raise UnavailableError(f"{verb} {kind} {what}: {type(error).__name__}: {error}") from error
+            finally:
+                metrics.observe_request(verb.upper(), code, time.monotonic() - started)
+        return found
+
+
+def _is_ours(entry: Object, operation: str) -> bool:
+    return (
+        entry.get("manager") == names.FIELD_MANAGER
+        and entry.get("operation") == operation
+        and not entry.get("subresource")
+    )
+
+
+def _raise(error: ApiException, verb: str, kind: Kind, what: str) -> NoReturn:
+    status = _read_status(error)
+    message = status.get("message") or error.reason or ""
+    match error.status:
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+            raise GoneError(message) from error
+        case HTTPStatus.CONFLICT if status.get("reason") == "AlreadyExists":
+            raise AlreadyExistsError(message) from error
+        case HTTPStatus.CONFLICT:
+            raise ConflictError(message) from error
+        case HTTPStatus.FORBIDDEN | HTTPStatus.UNAUTHORIZED:
+            rights = " cannot " in message or error.status == HTTPStatus.UNAUTHORIZED
+            raise RefusedError(
+                Reason.Forbidden if rights else Reason.WriteRefused, verb, kind, what, message
+            ) from error
+        case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY | HTTPStatus.METHOD_NOT_ALLOWED:
+            raise RefusedError(Reason.WriteRefused, verb, kind, what, message) from error
+        case _:
+            asked = str(status.get("details", {}).get("retryAfterSeconds") or (error.headers or {}).get("Retry-After"))
+            seconds = float(asked) if asked.isdigit() else None
+            raise UnavailableError(f"{verb} {kind} {what}: {error.status} {message}", seconds) from error
+
+
+def _read_status(error: ApiException) -> Object:
+    try:
+        status = json.loads(error.body or "{}")
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}

@@ -1,0 +1,53 @@
+"""The ConfigMap that pods mount.
+
+Immutable and named by its content: a new configuration is a new object, so pods of an older revision keep reading
+theirs and a way back finds what it needs.
+"""
+
+import json
+from typing import Final
+
+import jinja2
+
+from inference_cache.domain.kinds import CONFIG_MAP
+from inference_cache.domain.manifest import Manifest, build_manifest, hash_content
+from inference_cache.domain.scope import Scope
+
+from .options import build_s3_adapter, build_transfer_config
+
+CONFIG_MOUNT: Final = "/etc/inference-cache"
+AWS_CONFIG_KEY: Final = "aws-config"
+TRANSFER_CONFIG_KEY: Final = "kv-transfer-config.json"
+ADAPTERS_KEY: Final = "l2-adapters.json"
+
+# Third-party stores reject the checksums that newer AWS SDKs add by default (boto/boto3#4392).
+_AWS_CONFIG: Final = jinja2.Template(
+    """\
+[default]
+region = {{ region }}
+request_checksum_calculation = when_required
+response_checksum_validation = when_required
+s3 =
+    addressing_style = virtual
+""",
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,
+)
+
+
+def build_config_map(scope: Scope) -> Manifest:
+    """Return the ConfigMap. It holds no credentials.
+
+    kv-transfer-config.json and l2-adapters.json state how the pods are connected, for people and for other tools.
+    """
+    store = scope.settled.object_store
+    adapters = [] if store is None else [build_s3_adapter(store)]
+    data = {
+        TRANSFER_CONFIG_KEY: json.dumps(build_transfer_config(), sort_keys=True, indent=2) + "\n",
+        ADAPTERS_KEY: json.dumps(adapters, sort_keys=True, indent=2) + "\n",
+    }
+    if store is not None:
+        data[AWS_CONFIG_KEY] = _AWS_CONFIG.render(region=store.region)
+    name = f"{scope.identity.name}-config-{hash_content(data)[:8]}"
+    return build_manifest(CONFIG_MAP, scope.identity, name, {"immutable": True, "data": data})

@@ -1,0 +1,150 @@
+"""The status of a deployment from what was checked, planned and observed; same facts, same status."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference_cache.api.status import Condition, InferenceCacheDeploymentStatus, NodeStatus, Rendered
+
+from . import names
+from .plan import Obstacle
+from .reasons import Reason
+from .scope import Scope
+from .verdict import MAX_MESSAGE, ConditionType, Truth, Verdict, bad, ok
+from .workload_state import WorkloadState
+
+_CACHE_CONDITIONS = (ConditionType.CREDENTIALS_READY, ConditionType.OBJECT_STORE_READY)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that one pass found out.
+
+    Attributes:
+        scope: None where the spec is not valid, so nothing could be computed.
+        checks: Verdicts about spec, nodes, credentials and store, in order.
+        workload: Verdict about the pods; None where it was not reached.
+        held: Whether a change waits for a check.
+        outdated: Pods of an older specification.
+    """
+
+    name: str
+    generation: int
+    scope: Scope | None
+    checks: tuple[Verdict, ...]
+    workload: Verdict | None = None
+    state: WorkloadState | None = None
+    nodes: NodeStatus | None = None
+    obstacles: tuple[Obstacle, ...] = ()
+    held: bool = False
+    outdated: int = 0
+
+
+def find_blocker(checks: Sequence[Verdict]) -> Verdict | None:
+    """Return the first check that keeps pods from being created."""
+    return next((verdict for verdict in checks if verdict.blocks), None)
+
+
+def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
+    """Return the status object as the API stores it.
+
+    Args:
+        outcome: What the pass found out.
+        previous: The status that is stored, whose transition times are kept where nothing flipped.
+        now: RFC 3339 time for conditions that flip.
+    """
+    ready = _check_ready(outcome)
+    verdicts = [
+        ready,
+        _check_progress(outcome, ready),
+        _check_stalled(outcome),
+        *outcome.checks,
+        *([outcome.workload] if outcome.workload else []),
+    ]
+    times = {item["type"]: item for item in (previous or {}).get("conditions", [])}
+    state = outcome.state
+    status = InferenceCacheDeploymentStatus(
+        observed_generation=outcome.generation,
+        conditions=[_condition(verdict, outcome.generation, times, now) for verdict in verdicts],
+        replicas=state.replicas if state else None,
+        ready_replicas=state.ready if state else None,
+        updated_replicas=state.updated if state else None,
+        selector=names.selector_text(outcome.name),
+        cache_fingerprint=outcome.scope.fingerprint if outcome.scope else None,
+        rendered=_summarize_rendered(outcome.scope) if outcome.scope else None,
+        nodes=outcome.nodes,
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _condition(verdict: Verdict, generation: int, previous: Mapping[str, Any], now: str) -> Condition:
+    before = previous.get(verdict.condition.value, {})
+    kept = before.get("lastTransitionTime", now) if before.get("status") == verdict.status.value else now
+    return Condition(
+        type=verdict.condition.value,
+        status=verdict.status.value,
+        reason=verdict.reason.name,
+        message=verdict.message[:MAX_MESSAGE],
+        last_transition_time=kept,
+        observed_generation=generation,
+    )
+
+
+def _check_ready(outcome: Outcome) -> Verdict:
+    condition = ConditionType.READY
+    blocker, workload, state = find_blocker(outcome.checks), outcome.workload, outcome.state
+    if outcome.obstacles:
+        first = outcome.obstacles[0]
+        return bad(condition, first.reason, first.message)
+    if blocker is not None and (outcome.held or workload is None or state is None):
+        return Verdict(condition, Truth.FALSE, blocker.reason, blocker.message)
+    if workload is None or state is None or workload.status is not Truth.TRUE:
+        cause = workload or bad(condition, Reason.PodsStarting)
+        return Verdict(condition, Truth.FALSE, cause.reason, cause.message)
+    if not state.settled or outcome.outdated or state.replicas > state.wanted:
+        reason = Reason.ReplacingPods if outcome.outdated else Reason.Scaling
+        return bad(condition, reason, f"{state.updated} of {state.wanted} pods run the current specification.")
+    if state.wanted == 0:
+        return ok(condition, Reason.ScaledToZero)
+    trouble = next((v for v in outcome.checks if v.condition in _CACHE_CONDITIONS and v.blocks), None)
+    if trouble is not None:
+        message = f"{state.ready} of {state.wanted} pods serve, but {trouble.condition} is {trouble.status}: {trouble.message}"
+        return ok(condition, Reason.CacheDegraded, message)
+    return ok(
+        condition, Reason.Ready, f"{state.ready} of {state.wanted} pods run the current specification and are ready."
+    )
+
+
+def _check_progress(outcome: Outcome, ready: Verdict) -> Verdict:
+    condition = ConditionType.PROGRESSING
+    if ready.status is Truth.TRUE:
+        return Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
+    blocker = find_blocker(outcome.checks)
+    if outcome.obstacles or (blocker is not None and (outcome.held or outcome.workload is None)):
+        reason = Reason.ChangeHeld if outcome.state and outcome.state.exists else Reason.Waiting
+        cause = outcome.obstacles[0].reason if outcome.obstacles else blocker.reason if blocker else Reason.Waiting
+        return Verdict(condition, Truth.FALSE, reason, f"{reason.meaning} Cause: {cause.name}.")
+    return Verdict(condition, Truth.TRUE, ready.reason, ready.message)
+
+
+def _check_stalled(outcome: Outcome) -> Verdict:
+    condition = ConditionType.STALLED
+    lasting = next((item for item in outcome.obstacles if item.reason is not Reason.ChildTerminating), None)
+    if lasting is not None:
+        return Verdict(condition, Truth.TRUE, lasting.reason, f"{lasting.message} {lasting.reason.remedy}".strip())
+    blocker = find_blocker(outcome.checks)
+    if blocker is not None and not blocker.passing and (outcome.held or outcome.workload is None):
+        return Verdict(condition, Truth.TRUE, blocker.reason, blocker.message)
+    return Verdict(condition, Truth.FALSE, Reason.NotStalled, Reason.NotStalled.meaning)
+
+
+def _summarize_rendered(scope: Scope) -> Rendered:
+    memory = next(tier.memory.size for tier in scope.settled.spec.cache.tiers if tier.memory is not None)
+    store = scope.settled.object_store
+    return Rendered(
+        engine_image=scope.image,
+        vllm=scope.pair.vllm,
+        lmcache=scope.pair.lmcache,
+        transport="None" if store is None else "TCP",
+        tiers=memory if store is None else f"{memory}+S3",
+    )

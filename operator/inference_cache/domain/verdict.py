@@ -1,0 +1,74 @@
+"""What a check says: a condition with its status, one reason and a message that ends in what to do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .reasons import Reason
+
+
+class ConditionType(StrEnum):
+    """Conditions of a deployment, in the order in which status shows them."""
+
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    STALLED = "Stalled"
+    SPEC_VALID = "SpecValid"
+    NODES_ELIGIBLE = "NodesEligible"
+    CREDENTIALS_READY = "CredentialsReady"
+    OBJECT_STORE_READY = "ObjectStoreReady"
+    WORKLOAD_AVAILABLE = "WorkloadAvailable"
+
+
+class Truth(StrEnum):
+    """Status of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+MAX_MESSAGE = 1024
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one check.
+
+    Attributes:
+        passing: The cause may pass without anyone acting (an outage), so the deployment waits rather than stalls.
+    """
+
+    condition: ConditionType
+    status: Truth
+    reason: Reason
+    message: str
+    passing: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether no pod may be created or replaced because of this."""
+        return self.status is not Truth.TRUE
+
+
+def ok(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
+    """Return a verdict that holds."""
+    return Verdict(condition, Truth.TRUE, reason, message or reason.meaning)
+
+
+def bad(condition: ConditionType, reason: Reason, message: str = "", *, passing: bool = False) -> Verdict:
+    """Return a verdict that does not hold; the reason's remedy ends the message."""
+    return Verdict(condition, Truth.FALSE, reason, _with_remedy(message, reason), passing)
+
+
+def unknown(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
+    """Return a verdict for what could not be observed."""
+    return Verdict(condition, Truth.UNKNOWN, reason, _with_remedy(message, reason), passing=True)
+
+
+def _with_remedy(message: str, reason: Reason) -> str:
+    text = message or reason.meaning
+    remedy = reason.remedy
+    room = MAX_MESSAGE - len(remedy) - 1
+    if len(text) > room:
+        text = text[: room - 1] + "…"
+    return f"{text} {remedy}".strip()
