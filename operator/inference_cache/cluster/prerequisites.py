@@ -1,0 +1,136 @@
+"""Reads the Secrets that a spec refers to and asks its bucket, no more often than needed.
+
+Verdicts are kept per deployment: a good one is asked for again on a budget, a bad one with a growing delay, and both at
+once when the spec or the Secret changes. Values of Secrets live only for the moment of a probe.
+"""
+
+import base64
+import binascii
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from inference_cache.domain.defaults import Settled
+from inference_cache.domain.kinds import SECRET
+from inference_cache.domain.preflight import (
+    S3_KEYS,
+    BucketFacts,
+    KeyState,
+    SecretFacts,
+    check_credentials,
+    list_needed_keys,
+)
+from inference_cache.domain.reasons import Reason
+from inference_cache.domain.scope import Identity
+
+from .errors import RefusedError
+from .gateway import Gateway
+from .object_store import BucketProber, S3Keys
+
+# All deployments together ask again for good answers no more than once in this many seconds.
+_BUDGET_SECONDS: Final = 10
+_GOOD_SECONDS: Final = 300
+_FIRST_RETRY_SECONDS: Final = 2
+_LAST_RETRY_SECONDS: Final = 30
+
+
+@dataclass(frozen=True)
+class Prerequisites:
+    """What was found, and when to look again (monotonic seconds)."""
+
+    asked_for: object
+    secrets: Mapping[str, SecretFacts]
+    bucket: BucketFacts | None
+    good: bool
+    look_again: float
+    delay: float
+
+
+class PrerequisiteReader:
+    """Observes Secrets and buckets for all deployments."""
+
+    def __init__(self, gateway: Gateway, prober: BucketProber, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gateway = gateway
+        self._prober = prober
+        self._clock = clock
+        self._known: dict[str, Prerequisites] = {}
+
+    async def observe(self, identity: Identity, settled: Settled) -> Prerequisites:
+        """Return what is known, looking again where it is due."""
+        now = self._clock()
+        asked_for = (list_needed_keys(settled), settled.object_store)
+        known = self._known.get(identity.uid)
+        if known is not None and known.asked_for == asked_for and now < known.look_again:
+            return known
+        found = await self._look(identity, settled, asked_for, known)
+        self._known[identity.uid] = found
+        return found
+
+    def forget(self, uid: str) -> None:
+        """Drop what is known of a deleted deployment."""
+        self._known.pop(uid, None)
+
+    async def _look(
+        self, identity: Identity, settled: Settled, asked_for: object, known: Prerequisites | None
+    ) -> Prerequisites:
+        secrets: dict[str, SecretFacts] = {}
+        keys: S3Keys | None = None
+        store = settled.object_store
+        for name, wanted in list_needed_keys(settled).items():
+            data = await self._read_secret(identity.namespace, name)
+            if isinstance(data, SecretFacts):
+                secrets[name] = data
+                continue
+            secrets[name] = SecretFacts(readable=True, keys={key: _state(data.get(key)) for key in wanted})
+            if store is not None and store.credentials.secret_ref.name == name:
+                keys = _s3_keys(data)
+        bucket = None
+        if store is not None and keys is not None:
+            bucket = await self._prober.probe(store, keys)
+        good = not check_credentials(settled, secrets).blocks and (
+            store is None or (bucket is not None and bucket.reason is Reason.BucketReachable)
+        )
+        delay = self._next_delay(known if known and known.asked_for == asked_for else None, good=good)
+        return Prerequisites(asked_for, secrets, bucket, good, self._clock() + delay, delay)
+
+    def _next_delay(self, known: Prerequisites | None, *, good: bool) -> float:
+        if good:
+            return max(_GOOD_SECONDS, _BUDGET_SECONDS * len(self._known)) * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+        if known is None or known.good:
+            return _FIRST_RETRY_SECONDS
+        return min(known.delay * 2, _LAST_RETRY_SECONDS)
+
+    async def _read_secret(self, namespace: str, name: str) -> dict[str, Any] | SecretFacts:
+        try:
+            secret = await self._gateway.read(SECRET, namespace, name)
+        except RefusedError:
+            return SecretFacts(readable=False, keys=None)
+        if secret is None:
+            return SecretFacts(readable=True, keys=None)
+        data: dict[str, Any] = secret.get("data") or {}
+        return data
+
+
+def _decode(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return base64.b64decode(value).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _state(value: str | None) -> KeyState:
+    text = _decode(value)
+    if text is None:
+        return KeyState.MISSING
+    return KeyState.PRESENT if text and text == text.strip() else KeyState.MALFORMED
+
+
+def _s3_keys(data: Mapping[str, Any]) -> S3Keys | None:
+    if any(_state(data.get(key)) is not KeyState.PRESENT for key in S3_KEYS):
+        return None
+    access, secret = (_decode(data[key]) or "" for key in S3_KEYS)
+    return S3Keys(access, secret)

@@ -1,0 +1,206 @@
+"""One pass over one deployment: observe, check, decide, plan, execute, summarize. Everything it knows, it reads anew.
+
+A pass may end anywhere, by crash or by error, and the next one finds its way from what is in the cluster.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from inference_cache.api.parsing import parse_spec
+from inference_cache.domain.defaults import settle
+from inference_cache.domain.desired import build_desired
+from inference_cache.domain.fingerprint import compute_fingerprint
+from inference_cache.domain.kinds import DEPLOYMENT, STATEFUL_SET
+from inference_cache.domain.node_policy import check_nodes
+from inference_cache.domain.plan import Plan, plan_writes
+from inference_cache.domain.preflight import check_credentials, check_object_store
+from inference_cache.domain.reasons import Reason
+from inference_cache.domain.rollout import ReplacementPlan, plan_replacements
+from inference_cache.domain.scope import Identity, Scope
+from inference_cache.domain.summary import Outcome, find_blocker, summarize
+from inference_cache.domain.verdict import ConditionType, bad, ok
+from inference_cache.domain.versions import DEFAULT_PAIR
+from inference_cache.domain.workload_state import WorkloadState, check_workload, observe_workload
+
+from .cache import NamespacedName, ObjectCache
+from .condition_metrics import forget_conditions, publish_conditions
+from .errors import GoneError
+from .events import EventRecorder, Notice
+from .execute import Execution, Executor
+from .gateway import Gateway
+from .nodes import NodeReflector
+from .prerequisites import PrerequisiteReader
+
+_log = logging.getLogger(__name__)
+
+# How long until an obstacle is looked at again; what stands in the way is often something that is not watched.
+_OBSTACLE_SECONDS: Final[dict[Reason, float]] = {Reason.ChildTerminating: 1.0, Reason.NameConflict: 10.0}
+_OTHER_OBSTACLE_SECONDS: Final = 15.0
+_AGAIN_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class OperatorFacts:
+    """What a pass needs to know of the operator itself."""
+
+    namespace: str
+    engine_image: str | None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Reconciler:
+    """Brings one deployment at a time to its specification."""
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        cache: ObjectCache,
+        nodes: NodeReflector,
+        prerequisites: PrerequisiteReader,
+        events: EventRecorder,
+        facts: OperatorFacts,
+        now: Callable[[], str] = _now,
+    ) -> None:
+        self._gateway = gateway
+        self._cache = cache
+        self._nodes = nodes
+        self._prerequisites = prerequisites
+        self._events = events
+        self._facts = facts
+        self._now = now
+        self._executor = Executor(gateway, cache)
+        self._uids: dict[NamespacedName, str] = {}
+
+    async def reconcile(self, key: NamespacedName) -> float | None:
+        """Do one pass; returns the seconds after which another one is due, or None where only a change calls for one.
+
+        Raises:
+            ClusterError: The API server failed or refused; try again with backoff.
+        """
+        deployment = self._cache.deployment(key)
+        uid = deployment["metadata"]["uid"] if deployment else None
+        if (known := self._uids.get(key)) is not None and known != uid:
+            self._forget(key, known)
+        if deployment is None or uid is None:
+            return None
+        self._uids[key] = uid
+        if "deletionTimestamp" in deployment["metadata"]:
+            # No external state: the garbage collector deletes the children by their owner references.
+            return None
+        identity = Identity(key[1], key[0], uid)
+        spec = parse_spec(identity.name, deployment.get("spec", {}))
+        if isinstance(spec, list):
+            verdict = bad(ConditionType.SPEC_VALID, Reason.SpecInvalid, "; ".join(str(item) for item in spec) + ".")
+            outcome = Outcome(identity.name, deployment["metadata"]["generation"], None, (verdict,))
+            await self._report(identity, deployment, outcome, [])
+            return None
+        return await self._reconcile_valid(identity, deployment, self._build_scope(identity, settle(spec)))
+
+    async def _reconcile_valid(self, identity: Identity, deployment: dict[str, Any], scope: Scope) -> float | None:
+        key = (identity.namespace, identity.name)
+        prerequisites = await self._prerequisites.observe(identity, scope.settled)
+        node_verdict, node_status = check_nodes(scope.settled, self._nodes.snapshot())
+        checks = (
+            ok(ConditionType.SPEC_VALID, Reason.SpecAccepted),
+            node_verdict,
+            check_credentials(scope.settled, prerequisites.secrets),
+            check_object_store(scope.settled, prerequisites.bucket),
+        )
+        blocker = find_blocker(checks)
+        pods = self._cache.pods(key)
+        plan = plan_writes(identity, build_desired(scope), self._cache.children(key), pods, hold=blocker is not None)
+        existed = "observedGeneration" in deployment.get("status", {})
+        execution = await self._executor.execute(identity, plan.actions, repairing=existed and blocker is None)
+        if execution.failure is not None:
+            raise execution.failure
+        state, replacement = self._observe_workload(key, scope)
+        notices = execution.notices()
+        obstacles = (*plan.obstacles, *execution.obstacles)
+        if not plan.held and not obstacles and not execution.again and blocker is None:
+            deleted = await self._executor.replace_pods(identity, replacement.delete, state.update_revision)
+            notices += [
+                Notice(Reason.PodReplaced, f"Deleted pod {name} of an older specification.") for name in deleted
+            ]
+        outcome = Outcome(
+            name=identity.name,
+            generation=deployment["metadata"]["generation"],
+            scope=scope,
+            checks=checks,
+            workload=None
+            if blocker and not state.exists and not obstacles
+            else check_workload(state, self._cache.pods(key), blocker),
+            state=state,
+            nodes=node_status,
+            obstacles=obstacles,
+            held=plan.held,
+            outdated=replacement.outdated,
+        )
+        await self._report(identity, deployment, outcome, notices)
+        return self._next_look(plan, execution, prerequisites.look_again)
+
+    def _build_scope(self, identity: Identity, settled: Any) -> Scope:
+        engine = settled.spec.engine
+        image = (engine.image if engine else None) or self._facts.engine_image or DEFAULT_PAIR.default_image
+        fingerprint = compute_fingerprint(settled, DEFAULT_PAIR)
+        return Scope(identity, settled, DEFAULT_PAIR, fingerprint, image, self._facts.namespace)
+
+    def _observe_workload(self, key: NamespacedName, scope: Scope) -> tuple[WorkloadState, ReplacementPlan]:
+        workload = next((item for item in self._cache.children(key) if item.kind is STATEFUL_SET), None)
+        pods = self._cache.pods(key)
+        settled = scope.settled
+        state = observe_workload(workload, pods, settled.replicas)
+        if not state.settled:
+            return state, ReplacementPlan((), 0)
+        return state, plan_replacements(pods, state.update_revision, settled.replicas, settled.max_unavailable)
+
+    def _next_look(self, plan: Plan, execution: Execution, look_again: float) -> float | None:
+        obstacles = (*plan.obstacles, *execution.obstacles)
+        if execution.again:
+            return _AGAIN_SECONDS
+        delays = [max(0.0, look_again - time.monotonic())]
+        delays += [_OBSTACLE_SECONDS.get(item.reason, _OTHER_OBSTACLE_SECONDS) for item in obstacles]
+        return min(delays)
+
+    async def _report(
+        self, identity: Identity, deployment: dict[str, Any], outcome: Outcome, notices: list[Notice]
+    ) -> None:
+        previous = deployment.get("status")
+        status = summarize(outcome, previous, self._now())
+        publish_conditions(identity, status)
+        if status != previous:
+            try:
+                self._cache_status(await self._gateway.apply_status(identity, status))
+            except GoneError:
+                return
+        await self._events.emit(identity, [*notices, *_list_transitions(previous, status)])
+
+    def _cache_status(self, deployment: dict[str, Any]) -> None:
+        self._cache.upsert(DEPLOYMENT, deployment)
+
+    def _forget(self, key: NamespacedName, uid: str) -> None:
+        del self._uids[key]
+        self._prerequisites.forget(uid)
+        forget_conditions(key)
+
+
+def _list_transitions(previous: dict[str, Any] | None, status: dict[str, Any]) -> list[Notice]:
+    def ready(state: dict[str, Any] | None) -> dict[str, Any]:
+        items = (state or {}).get("conditions", [])
+        return next((item for item in items if item["type"] == ConditionType.READY.value), {})
+
+    before, after = ready(previous), ready(status)
+    if (before.get("status"), before.get("reason")) == (after["status"], after["reason"]):
+        return []
+    reason = Reason[after["reason"]]
+    waiting = {Reason.PodsStarting, Reason.Scaling, Reason.ReplacingPods}
+    if after["status"] != "True" and reason in waiting:
+        return []
+    return [Notice(reason, after["message"], warning=after["status"] != "True" or reason is Reason.CacheDegraded)]
