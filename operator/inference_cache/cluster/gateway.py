@@ -11,7 +11,7 @@ import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 
 from inference_cache.domain import names
-from inference_cache.domain.kinds import DEPLOYMENT, EVENT, Kind
+from inference_cache.domain.kinds import DEPLOYMENT, EVENT, LEASE, Kind
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.manifest import Manifest
 from inference_cache.domain.reasons import Reason
@@ -111,6 +111,18 @@ class Gateway:
             await self._write("delete", kind, namespace, name, body)
         except GoneError:
             return
+
+    async def write_lease(self, lease: Object, *, create: bool) -> Object:
+        """Write the Lease that decides who may write; the only write that the fence does not guard."""
+        metadata = lease["metadata"]
+        return await self._request(
+            "post" if create else "put",
+            LEASE,
+            metadata["namespace"],
+            None if create else metadata["name"],
+            body=lease,
+            field_manager=names.FIELD_MANAGER,
+        )
 
     async def create_event(self, event: Object) -> None:
         """Store an Event."""

@@ -31,7 +31,6 @@ from .object_store import BucketProber, S3Keys
 
 # All deployments together ask again for good answers no more than once in this many seconds.
 _BUDGET_SECONDS: Final = 10
-_GOOD_SECONDS: Final = 300
 _FIRST_RETRY_SECONDS: Final = 2
 _LAST_RETRY_SECONDS: Final = 30
 
@@ -49,9 +48,23 @@ class Prerequisites:
 
 
 class PrerequisiteReader:
-    """Observes Secrets and buckets for all deployments."""
+    """Observes Secrets and buckets for all deployments.
 
-    def __init__(self, gateway: Gateway, prober: BucketProber, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        gateway: For the Secrets.
+        prober: For the buckets.
+        good_seconds: How long a good answer is trusted at least.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        prober: BucketProber,
+        good_seconds: float = 300,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._good_seconds = good_seconds
         self._gateway = gateway
         self._prober = prober
         self._clock = clock
@@ -97,10 +110,13 @@ class PrerequisiteReader:
 
     def _next_delay(self, known: Prerequisites | None, *, good: bool) -> float:
         if good:
-            return max(_GOOD_SECONDS, _BUDGET_SECONDS * len(self._known)) * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+            return max(self._good_seconds, self._budget()) * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
         if known is None or known.good:
             return _FIRST_RETRY_SECONDS
         return min(known.delay * 2, _LAST_RETRY_SECONDS)
+
+    def _budget(self) -> float:
+        return min(_BUDGET_SECONDS, self._good_seconds / 30) * len(self._known)
 
     async def _read_secret(self, namespace: str, name: str) -> dict[str, Any] | SecretFacts:
         try:

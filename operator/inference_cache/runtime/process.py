@@ -1,0 +1,174 @@
+"""One operator process: puts the parts together, and ends as a whole when one part that must not end does."""
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from typing import Any, Final
+
+from inference_cache.cluster.cache import ObjectCache
+from inference_cache.cluster.connection import Connection, connect
+from inference_cache.cluster.events import EventRecorder
+from inference_cache.cluster.gateway import Gateway
+from inference_cache.cluster.lease import LeaseStore
+from inference_cache.cluster.liveness import Feeds
+from inference_cache.cluster.nodes import NodeReflector
+from inference_cache.cluster.object_store import BucketProber
+from inference_cache.cluster.prerequisites import PrerequisiteReader
+from inference_cache.cluster.reconciler import OperatorFacts, Reconciler
+from inference_cache.domain.kinds import DEPLOYMENT, NODE, Kind
+
+from .elector import Elector
+from .health import SILENT_SECONDS, STUCK_SECONDS, HealthServer, measure_loop_lag
+from .settings import Settings
+from .verifier import Verifier
+from .watches import Watches
+from .work_queue import Lane, WorkQueue
+
+_log = logging.getLogger(__name__)
+
+# Pods and children change in bursts; waiting a moment turns many passes, and status writes, into one.
+_SETTLE_SECONDS: Final = 0.25
+_NODES_SETTLE_SECONDS: Final = 2.0
+_DRAIN_SECONDS: Final = 10.0
+
+
+class OperatorProcess:
+    """All parts of one process."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._feeds = Feeds()
+        self._cache = ObjectCache()
+        self._prober = BucketProber()
+        self._gateway = Gateway(connection, self._fence)
+        self._elector = Elector(
+            LeaseStore(connection, self._gateway, settings.namespace),
+            settings.identity,
+            settings.lease_seconds,
+            self._start_leading,
+            self._stop_leading,
+        )
+        self._nodes = NodeReflector(connection, self._gateway, self._feeds.get(NODE.plural), self._nodes_changed)
+        reconciler = Reconciler(
+            gateway=self._gateway,
+            cache=self._cache,
+            nodes=self._nodes,
+            prerequisites=PrerequisiteReader(self._gateway, self._prober, good_seconds=settings.resync_seconds),
+            events=EventRecorder(self._gateway, settings.identity),
+            facts=OperatorFacts(settings.namespace, settings.engine_image),
+        )
+        self._queue = WorkQueue(reconciler.reconcile, settings.workers)
+        self._verifier = Verifier(self._gateway, self._cache, settings.resync_seconds, self._queue.add, self._verified)
+        self._watches = Watches(settings.kubeconfig, self._feeds, self._saw, self._verifier.ask)
+        self._health = HealthServer(settings.health_address, self.find_problems, self.find_awaited)
+        self._nodes_timer: asyncio.TimerHandle | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until asked to stop.
+
+        Raises:
+            ExceptionGroup: A part failed that must not fail.
+        """
+        await self._health.start()
+        self._watches.start()
+        parts = {
+            asyncio.create_task(part, name=name)
+            for name, part in (
+                ("elector", self._elector.run()),
+                ("nodes", self._nodes.run()),
+                ("verifier", self._verifier.run()),
+                ("workers", self._queue.run()),
+                ("loop lag", measure_loop_lag()),
+            )
+        }
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                raise RuntimeError(f"{task.get_name()} ended") from task.exception()
+        finally:
+            await self._shut_down({*parts, stopping})
+
+    def find_problems(self) -> list[str]:
+        """Return why this process should be restarted, or why it is of no use."""
+        problems = self._feeds.find_blind()
+        if not self._watches.alive:
+            problems.append("the thread of the watches has ended")
+        elif self._watches.silent_seconds() > SILENT_SECONDS:
+            problems.append(f"the loop of the watches has not turned for {self._watches.silent_seconds():.0f} s")
+        if self._queue.oldest_pass_seconds() > STUCK_SECONDS:
+            problems.append(f"a pass has taken {self._queue.oldest_pass_seconds():.0f} s so far")
+        return problems
+
+    def find_awaited(self) -> list[str]:
+        """Return what the process still waits for before it can work or take over."""
+        awaited = [] if self._verifier.synced else ["first lists"]
+        if self._nodes.snapshot() is None:
+            awaited.append("first list of nodes")
+        return awaited
+
+    def _fence(self) -> None:
+        self._elector.fence()
+
+    def _saw(self, kind: Kind, event_type: str | None, body: dict[str, Any]) -> None:
+        metadata = body["metadata"]
+        if event_type == "DELETED":
+            key = self._cache.remove(kind, metadata.get("namespace", ""), metadata["name"], metadata["uid"])
+        else:
+            key = self._cache.upsert(kind, body)
+        if key is not None:
+            self._queue.add(key, Lane.CHANGE, 0.0 if kind is DEPLOYMENT else _SETTLE_SECONDS)
+
+    def _verified(self, kind: Kind) -> None:
+        self._open_if_ready()
+        if kind is DEPLOYMENT:
+            self._queue.add_all(self._cache.keys(), spread=min(30.0, self._settings.resync_seconds / 10))
+
+    def _nodes_changed(self) -> None:
+        self._open_if_ready()
+        if self._nodes_timer is None:
+            loop = asyncio.get_running_loop()
+            self._nodes_timer = loop.call_later(_NODES_SETTLE_SECONDS, self._add_for_nodes)
+
+    def _add_for_nodes(self) -> None:
+        self._nodes_timer = None
+        self._queue.add_all(self._cache.keys())
+
+    def _start_leading(self) -> None:
+        self._queue.add_all(self._cache.keys())
+        self._open_if_ready()
+
+    def _open_if_ready(self) -> None:
+        if self._elector.leading and not self.find_awaited():
+            self._queue.open()
+
+    def _stop_leading(self) -> None:
+        self._queue.close()
+
+    async def _shut_down(self, parts: set[asyncio.Task[Any]]) -> None:
+        self._queue.close()
+        await self._queue.drain(_DRAIN_SECONDS)
+        for task in parts:
+            task.cancel()
+        await asyncio.wait(parts)
+        await self._elector.release()
+        await self._health.stop()
+        self._prober.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._watches.stop, 5.0)
+
+
+async def run_operator(settings: Settings) -> None:
+    """Run one operator process until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    connection = await connect(settings.kubeconfig)
+    _log.info("starting", extra={"identity": settings.identity, "server": connection.server})
+    try:
+        await OperatorProcess(settings, connection).run(stop)
+    finally:
+        with suppress(OSError):
+            await connection.close()
+    _log.info("stopped")
