@@ -43,7 +43,7 @@ class Rule:
         entry = {"rule": self.cel, "message": self.message}
         if self.got_cel:
             quoted = self.message.replace("\\", "\\\\").replace("'", "\\'")
-            entry["messageExpression"] = f"'{quoted} (got ' + {self.got_cel} + ')'"
+            entry["messageExpression"] = f"'{quoted} (got ' + ({self.got_cel}) + ')'"
         if self.path:
             entry["fieldPath"] = self.path
         return entry

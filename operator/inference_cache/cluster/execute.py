@@ -98,6 +98,8 @@ class Executor:
 
     async def replace_pods(self, identity: Identity, pods: tuple[PodFacts, ...], update_revision: str) -> list[str]:
         """Delete pods of an older revision after a live look at each; returns the names of those deleted."""
+        if not pods:
+            return []
         current = await self._gateway.read(STATEFUL_SET, identity.namespace, identity.name)
         if current is None or current.get("status", {}).get("updateRevision") != update_revision:
             return []

@@ -40,4 +40,6 @@ def configure_logs(level: str) -> None:
     root.setLevel(level)
     # These log whole requests at DEBUG, authorization header and signature included.
     for name in ("botocore", "boto3", "urllib3", "aiohttp.access", "asyncio"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # kopf tells of every handled event at INFO.
+    logging.getLogger("kopf.objects").setLevel(max(logging.WARNING, root.level))
