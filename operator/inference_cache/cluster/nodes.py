@@ -84,6 +84,7 @@ class NodeReflector:
         return version
 
     async def _watch(self, version: str) -> str:
+        self._feed.asked()
         response = await self._connection.dynamic.request(
             "get",
             "/api/v1/nodes",
@@ -99,8 +100,12 @@ class NodeReflector:
         self._feed.succeeded()
         started = time.monotonic()
         async with response:
-            async for line in response.content:
-                version = self._take(json.loads(line)) or version
+            try:
+                async for line in response.content:
+                    version = self._take(json.loads(line)) or version
+            except TimeoutError:
+                # Quiet clusters may stay silent for longer than that; whether the stream was dead shows at the next one.
+                _log.debug("node watch was silent, opening another one")
         if time.monotonic() - started < 1:
             # A server that ends streams at once must not be asked in a tight loop.
             await asyncio.sleep(1)
