@@ -183,8 +183,8 @@ def build_others(layout: Layout) -> list[ProcessSpec]:
             f"--config={_STAGES}",
             f"--kubeconfig={layout.kubeconfig(ADMIN)}",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            # The upper half; the engine simulator gives out the lower one.
-            f"--cidr=127.{16 + layout.slot}.128.0/17",
+            # The lower half; the engine simulator gives out the upper one.
+            f"--cidr=127.{16 + layout.slot}.0.0/17",
             "--node-lease-duration-seconds=40",
             f"--server-address=127.0.0.1:{layout.ports['kwok']}",
         ),

@@ -247,12 +247,17 @@ def list_clusters() -> list[str]:
 
 
 def _start(folder: Path, bin_dir: Path, *, keep: bool) -> Cluster:
-    supervisor = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("supervisor.py")), str(folder)],
-        stdin=subprocess.PIPE,
-        cwd=_ROOT,
-        start_new_session=True,
-    )
+    (folder / "logs").mkdir(exist_ok=True)
+    with (folder / "logs" / "supervisor.log").open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("supervisor.py")), str(folder)],
+            stdin=subprocess.PIPE,
+            # A detached cluster must not hold the terminal or the pipe of whoever started it.
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
     control = Control(folder)
     try:
         wait_for(lambda: control.alive, 15, "the supervisor did not answer")

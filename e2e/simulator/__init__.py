@@ -1,0 +1,1 @@
+"""The engine simulator: kubelet, vLLM and LMCache for engine pods on fake nodes, in one process."""
