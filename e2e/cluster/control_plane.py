@@ -136,6 +136,8 @@ def build_apiserver(layout: Layout) -> ProcessSpec:
         f"--cert-dir={certificates}",
         # Nobody uses client certificates; without the flag the controllers wait for a ConfigMap that never comes.
         f"--client-ca-file={certificates / 'ca.crt'}",
+        f"--requestheader-client-ca-file={certificates / 'ca.crt'}",
+        "--requestheader-allowed-names=nobody",
         f"--token-auth-file={layout.folder / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",
         f"--service-account-key-file={certificates / 'service-account.key'}",

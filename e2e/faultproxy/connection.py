@@ -63,8 +63,10 @@ class _Upstream:
             )
         return cls(endpoint=endpoint, reader=reader, writer=asyncio.StreamWriter(transport, protocol, reader, loop))
 
-    async def close(self) -> None:
+    def abort(self) -> None:
         self.writer.transport.abort()
+
+    async def closed(self) -> None:
         with suppress(OSError):
             await self.writer.wait_closed()
 
@@ -94,13 +96,15 @@ class ClientConnection:
                 self._reset()
         except (BadMessageError, OSError):
             pass
-        except asyncio.CancelledError:
-            self._writer.transport.abort()
-            raise
         finally:
             gone.cancel()
-            await self._close_upstream()
+            # Closing does not wait, so that a cancellation between the two waits leaves neither side open.
+            upstream, self._upstream = self._upstream, None
+            if upstream is not None:
+                upstream.abort()
             self._writer.close()
+            if upstream is not None:
+                await upstream.closed()
             with suppress(OSError, TimeoutError):
                 await self._writer.wait_closed()
 
@@ -125,7 +129,8 @@ class ClientConnection:
     async def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            await upstream.close()
+            upstream.abort()
+            await upstream.closed()
 
     async def _exchange(self, head: Head) -> bool:
         """Serve one request; whether the connection can take another."""

@@ -1,6 +1,7 @@
 """The listening proxy: accepts connections, applies rule changes to open watches, closes everything it opened."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterable
 from types import TracebackType
@@ -35,19 +36,14 @@ class ProxyServer:
         self._port = port
         self._tls = tls
         self._shared = Shared(routes=routes, rules=RuleBook(), journal=Journal(journal_capacity))
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: asyncio.StreamReaderProtocol(EofSignallingReader(), self._accept),
-            self._host,
-            self._port,
-            ssl=self._tls,
-            backlog=_BACKLOG,
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._listener = socket.create_server((self._host, self._port), backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return self
 
     async def __aexit__(
@@ -57,22 +53,42 @@ class ProxyServer:
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
-        if self._server is None:
+        listener, self._listener = self._listener, None
+        if listener is None:
             return
-        self._server.close()
+        asyncio.get_running_loop().remove_reader(listener)
+        listener.close()
+        await asyncio.sleep(0)  # a task that has not begun would leave its socket open when cancelled
         while self._serving:
             for task in self._serving:
                 task.cancel()
             await asyncio.wait(self._serving)
-        await self._server.wait_closed()
-        self._server = None
+        await asyncio.sleep(0)  # aborted connections close their sockets in the loop's next round
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert isinstance(reader, EofSignallingReader)
-        connection = ClientConnection(reader, writer, self._shared)
-        task = asyncio.create_task(connection.serve())
+    def _accept(self, listener: socket.socket) -> None:
+        # asyncio's own server loses connections that it accepts just before it is closed.
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        task = asyncio.create_task(self._serve(connection))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader = EofSignallingReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
+        except (OSError, asyncio.CancelledError):
+            connection.close()
+            return
+        try:
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+            await ClientConnection(reader, writer, self._shared).serve()
+        finally:
+            transport.abort()
 
     @property
     def url(self) -> str:

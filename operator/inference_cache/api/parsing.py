@@ -1,5 +1,6 @@
 """Stored object to model: the reconciler's own check of the spec, with messages that name field, value and remedy."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,10 @@ def parse_spec(name: str, spec: Mapping[str, Any]) -> InferenceCacheDeploymentSp
     """
     violations = [] if NAME_RULE.holds(name) else [Violation("metadata.name", f"{NAME_RULE.message} (got {name})")]
     try:
-        parsed = InferenceCacheDeploymentSpec.model_validate(spec)
+        # As JSON, since strict validation then still takes the words of an enum for its members.
+        parsed = InferenceCacheDeploymentSpec.model_validate_json(
+            json.dumps(spec), strict=True, by_alias=True, by_name=False
+        )
     except ValidationError as error:
         return [*violations, *(_violation(item) for item in error.errors(include_url=False))]
     return violations or parsed

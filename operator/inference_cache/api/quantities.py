@@ -29,7 +29,7 @@ def parse_quantity(text: str) -> int:
     Raises:
         ValueError: The text is not a whole number with an optional binary or decimal suffix.
     """
-    match = _PATTERN.match(text)
+    match = _PATTERN.fullmatch(text)
     if match is None:
         raise ValueError(f'"{text}" is not a quantity; write a whole number with a unit, for instance 1200Gi')
     return int(match.group(1)) * _FACTORS[match.group(2) or ""]
@@ -62,7 +62,7 @@ def format_gib(size: int) -> str:
 
 
 def _is_at_least_one_gib(text: str) -> bool:
-    return bool(_PATTERN.match(text)) and parse_quantity(text) >= GIB
+    return bool(_PATTERN.fullmatch(text)) and parse_quantity(text) >= GIB
 
 
 MemorySize = Annotated[

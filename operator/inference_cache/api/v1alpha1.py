@@ -26,7 +26,7 @@ NAME_RULE: Final = Rule(
         "metadata.name becomes Service and StatefulSet names: use at most 45 lower case letters, digits and '-', "
         "and begin with a letter"
     ),
-    holds=lambda name: bool(re.match(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", name)) and len(name) <= 45,
+    holds=lambda name: bool(re.fullmatch(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", name)) and len(name) <= 45,
     got_cel="self.metadata.name",
     got=lambda name: name,
 )
@@ -54,17 +54,19 @@ _COMMIT = Rule(
         "must be a full commit hash: branches and tags move, and two sets of weights would share one cache key; "
         "write the 40 hexadecimal digits that the model page shows under 'Files and versions'"
     ),
-    holds=lambda text: bool(re.match(r"^[0-9a-f]{40}$", text)),
+    holds=lambda text: bool(re.fullmatch(r"^[0-9a-f]{40}$", text)),
 )
 _REPOSITORY = Rule(
     cel="self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$')",
     message="must be OWNER/NAME as on the model hub, without a URL or a revision",
-    holds=lambda text: bool(re.match(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", text)),
+    holds=lambda text: bool(re.fullmatch(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", text)),
 )
 _RELATIVE_PATH = Rule(
     cel="self.matches('^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$') && !self.split('/').exists(part, part == '..')",
     message="must be a relative path without '..', a leading or a trailing '/'; leave it out for the root of the volume",
-    holds=lambda text: bool(re.match(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", text)) and ".." not in text.split("/"),
+    holds=lambda text: (
+        bool(re.fullmatch(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", text)) and ".." not in text.split("/")
+    ),
 )
 
 
@@ -98,8 +100,8 @@ class ModelSource(ApiModel):
             cel="(has(self.huggingFace) ? 1 : 0) + (has(self.persistentVolumeClaim) ? 1 : 0) == 1",
             message="needs exactly one of huggingFace, persistentVolumeClaim; keep one and remove the other",
             holds=lambda m: count_set(m, "hugging_face", "persistent_volume_claim") == 1,
-            got_cel="string((has(self.huggingFace) ? 1 : 0) + (has(self.persistentVolumeClaim) ? 1 : 0))",
-            got=lambda m: count_set(m, "hugging_face", "persistent_volume_claim"),
+            got_cel="has(self.huggingFace) ? 'both' : 'none'",
+            got=lambda m: "both" if m.hugging_face is not None else "none",
         ),
     )
 
@@ -112,7 +114,7 @@ class ModelSource(ApiModel):
 _SERVED_NAME = Rule(
     cel="self.matches('^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$')",
     message="must consist of letters, digits, '.', '_', '-' and '/', and begin and end with a letter or digit",
-    holds=lambda text: bool(re.match(r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", text)),
+    holds=lambda text: bool(re.fullmatch(r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", text)),
 )
 
 
@@ -139,7 +141,7 @@ _IMAGE = Rule(
     cel="self.matches('^[a-z0-9][a-zA-Z0-9._:/@-]*$') && (self.contains('@sha256:') || self.matches(':[A-Za-z0-9_][A-Za-z0-9_.-]*$')) && !self.endsWith(':latest')",
     message="must name a fixed version: NAME:TAG (not latest) or NAME@sha256:DIGEST",
     holds=lambda text: (
-        bool(re.match(r"^[a-z0-9][a-zA-Z0-9._:/@-]*$", text))
+        bool(re.fullmatch(r"^[a-z0-9][a-zA-Z0-9._:/@-]*$", text))
         and ("@sha256:" in text or bool(re.search(r":[A-Za-z0-9_][A-Za-z0-9_.-]*$", text)))
         and not text.endswith(":latest")
     ),
@@ -172,22 +174,22 @@ _BUCKET = Rule(
         "must be a bucket name of 3 to 63 lower case letters, digits and '-': it becomes one label of the host name, "
         "so dots would break DNS and TLS wildcards"
     ),
-    holds=lambda text: bool(re.match(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", text)) and len(text) >= 3,
+    holds=lambda text: bool(re.fullmatch(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", text)) and len(text) >= 3,
 )
-_ENDPOINT_PATTERN: Final = "^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[0-9]{1,5})?$"
+_ENDPOINT_PATTERN: Final = "^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,3}|:[1-5][0-9]{4}|:6[0-4][0-9]{3})?$"
 _ENDPOINT = Rule(
     cel=f"self.matches('{_ENDPOINT_PATTERN}')",
     message=(
         "must be http://HOST[:PORT] or https://HOST[:PORT] without bucket, path or trailing '/': "
         "the cache server accepts other forms at start and then fails every request"
     ),
-    holds=lambda text: bool(re.match(_ENDPOINT_PATTERN, text)),
+    holds=lambda text: bool(re.fullmatch(_ENDPOINT_PATTERN, text)),
 )
 _NOT_AN_ADDRESS = Rule(
     # CEL's own url() and isIP() exceed the cost that the API server grants to a rule on a list item.
     cel="!self.matches('^https?://[0-9.]+(:[0-9]+)?$')",
     message="must have a host name, not an IP address: the bucket name becomes part of the host name",
-    holds=lambda text: not re.match(r"^[0-9.]+$", urlsplit(text).hostname or ""),
+    holds=lambda text: not re.fullmatch(r"^[0-9.]+$", urlsplit(text).hostname or ""),
 )
 
 
@@ -237,8 +239,8 @@ class CacheTier(ApiModel):
             cel="(has(self.memory) ? 1 : 0) + (has(self.objectStore) ? 1 : 0) == 1",
             message="a tier needs exactly one of memory, objectStore; write one list entry for each tier",
             holds=lambda m: count_set(m, "memory", "object_store") == 1,
-            got_cel="string((has(self.memory) ? 1 : 0) + (has(self.objectStore) ? 1 : 0))",
-            got=lambda m: count_set(m, "memory", "object_store"),
+            got_cel="has(self.memory) ? 'both' : 'none'",
+            got=lambda m: "both" if m.memory is not None else "none",
         ),
     )
 

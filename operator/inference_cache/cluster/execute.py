@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from inference_cache.domain.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT, STATEFUL_SET
 from inference_cache.domain.live import project_live
-from inference_cache.domain.plan import Action, Apply, Cause, Create, Delete, Obstacle, check_ownership
+from inference_cache.domain.plan import Action, Apply, Cause, Create, Delete, Obstacle, Scale, check_ownership
 from inference_cache.domain.pod_facts import PodFacts, project_pod
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity
@@ -88,6 +88,9 @@ class Executor:
         if not execution.obstacles and execution.failure is None:
             for action in workload:
                 await self._carry_out(identity, action, execution, repairing=repairing)
+            for scaled in actions:
+                if isinstance(scaled, Scale):
+                    await self._carry_out(identity, scaled, execution, repairing=repairing)
         if tasks:
             await asyncio.wait(tasks)
         if not execution.obstacles and execution.failure is None and not execution.again:
@@ -129,10 +132,15 @@ class Executor:
                     what = f"{live.kind} {live.name}"
                     (execution.repaired if action.cause is Cause.DRIFT else execution.updated).append(what)
                     metrics.writes.labels(live.kind.name, "apply").inc()
+                case Scale():
+                    live = await self._gateway.scale(action.live, action.replicas)
+                    self._cache.upsert(live.kind, live.body)
+                    execution.updated.append(f"{live.kind} {live.name}")
+                    metrics.writes.labels(live.kind.name, "scale").inc()
                 case Delete():
                     await self._delete(action, execution)
         except GoneError:
-            if isinstance(action, Apply | Delete):
+            if isinstance(action, Apply | Scale | Delete):
                 self._cache.remove(action.live.kind, action.live.namespace, action.live.name, action.live.uid)
             execution.again = True
         except ConflictError:

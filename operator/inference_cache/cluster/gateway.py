@@ -24,6 +24,7 @@ from .errors import AlreadyExistsError, ConflictError, GoneError, RefusedError, 
 _TIMEOUT_SECONDS: Final = 20
 _PAGE: Final = 500
 _JSON_PATCH: Final = "application/json-patch+json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
 
 Object = dict[str, Any]
 
@@ -85,6 +86,13 @@ class Gateway:
         metadata = {**manifest.body["metadata"], "uid": live.uid}
         body = await self._server_side_apply(manifest.kind, manifest.namespace, {**manifest.body, "metadata": metadata})
         return project_live(manifest.kind, body)
+
+    async def scale(self, live: Live, replicas: int) -> Live:
+        """Set the number of replicas of an object that is known to be ours, and nothing else."""
+        metadata = {"uid": live.uid, "resourceVersion": live.resource_version}
+        patch = {"metadata": metadata, "spec": {"replicas": replicas}}
+        body = await self._write("patch", live.kind, live.namespace, live.name, patch, content_type=_MERGE_PATCH)
+        return project_live(live.kind, body)
 
     async def apply_status(self, identity: Identity, status: Object) -> Object:
         """Write a deployment's status and return the deployment."""

@@ -9,7 +9,7 @@ import binascii
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from inference_cache.domain.defaults import Settled
@@ -33,16 +33,19 @@ from .object_store import BucketProber, S3Keys
 _BUDGET_SECONDS: Final = 10
 _FIRST_RETRY_SECONDS: Final = 2
 _LAST_RETRY_SECONDS: Final = 30
+# While pods are not ready, a good answer may be the very thing that changed.
+_DOUBT_SECONDS: Final = 20
 
 
 @dataclass(frozen=True)
 class Prerequisites:
-    """What was found, and when to look again (monotonic seconds)."""
+    """What was found, when, and when to look again (monotonic seconds)."""
 
     asked_for: object
     secrets: Mapping[str, SecretFacts]
     bucket: BucketFacts | None
     good: bool
+    looked: float
     look_again: float
     delay: float
 
@@ -70,13 +73,24 @@ class PrerequisiteReader:
         self._clock = clock
         self._known: dict[str, Prerequisites] = {}
 
-    async def observe(self, identity: Identity, settled: Settled) -> Prerequisites:
-        """Return what is known, looking again where it is due."""
+    async def observe(self, identity: Identity, generation: int, settled: Settled, *, healthy: bool) -> Prerequisites:
+        """Return what is known, looking again where it is due.
+
+        Args:
+            identity: The deployment.
+            generation: Of its spec; before pods are replaced for a new one, everything is looked at again.
+            settled: What it refers to.
+            healthy: Whether its pods are ready; if not, good answers are trusted for a shorter time.
+        """
         now = self._clock()
-        asked_for = (list_needed_keys(settled), settled.object_store)
+        asked_for = (generation, list_needed_keys(settled), settled.object_store)
         known = self._known.get(identity.uid)
-        if known is not None and known.asked_for == asked_for and now < known.look_again:
-            return known
+        if known is not None and known.asked_for == asked_for:
+            if known.good and not healthy:
+                doubt = min(known.look_again, known.looked + _DOUBT_SECONDS)
+                known = replace(known, look_again=doubt)
+            if now < known.look_again:
+                return known
         found = await self._look(identity, settled, asked_for, known)
         self._known[identity.uid] = found
         return found
@@ -106,7 +120,8 @@ class PrerequisiteReader:
             store is None or (bucket is not None and bucket.reason is Reason.BucketReachable)
         )
         delay = self._next_delay(known if known and known.asked_for == asked_for else None, good=good)
-        return Prerequisites(asked_for, secrets, bucket, good, self._clock() + delay, delay)
+        now = self._clock()
+        return Prerequisites(asked_for, secrets, bucket, good, now, now + delay, delay)
 
     def _next_delay(self, known: Prerequisites | None, *, good: bool) -> float:
         if good:

@@ -106,7 +106,10 @@ class Reconciler:
 
     async def _reconcile_valid(self, identity: Identity, deployment: dict[str, Any], scope: Scope) -> float | None:
         key = (identity.namespace, identity.name)
-        prerequisites = await self._prerequisites.observe(identity, scope.settled)
+        generation = deployment["metadata"]["generation"]
+        before, _ = self._observe_workload(key, scope)
+        healthy = before.exists and before.ready >= before.wanted
+        prerequisites = await self._prerequisites.observe(identity, generation, scope.settled, healthy=healthy)
         node_verdict, node_status = check_nodes(scope.settled, self._nodes.snapshot())
         checks = (
             ok(ConditionType.SPEC_VALID, Reason.SpecAccepted),
@@ -131,7 +134,7 @@ class Reconciler:
             ]
         outcome = Outcome(
             name=identity.name,
-            generation=deployment["metadata"]["generation"],
+            generation=generation,
             scope=scope,
             checks=checks,
             workload=None

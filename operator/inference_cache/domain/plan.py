@@ -46,7 +46,15 @@ class Delete:
     live: Live
 
 
-Action = Create | Apply | Delete
+@dataclass(frozen=True)
+class Scale:
+    """Change nothing but the number of pods of a StatefulSet whose new template is held back."""
+
+    live: Live
+    replicas: int
+
+
+Action = Create | Apply | Scale | Delete
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,10 @@ def plan_writes(
     obstacles: list[Obstacle] = []
     for manifest in desired:
         current = found.get((manifest.kind, manifest.name))
-        if held and (running is None or current is None or manifest.kind is STATEFUL_SET):
+        if held and (running is None or current is None):
+            continue
+        if held and manifest.kind is STATEFUL_SET:
+            actions.extend(_plan_scale(identity, manifest, running))
             continue
         step = _plan_object(identity, manifest, current)
         if isinstance(step, Obstacle):
@@ -122,6 +133,13 @@ def _plan_object(identity: Identity, manifest: Manifest, current: Live | None) -
         return None
     same_content = current.annotation(names.ANNOTATION_APPLIED_HASH) == manifest.hash
     return Apply(manifest, current, Cause.DRIFT if same_content else Cause.SPECIFICATION)
+
+
+def _plan_scale(identity: Identity, manifest: Manifest, running: Live | None) -> list[Action]:
+    wanted: int = manifest.body["spec"]["replicas"]
+    if running is None or check_ownership(identity, running) or running.body["spec"].get("replicas") == wanted:
+        return []
+    return [Scale(running, wanted)]
 
 
 def check_ownership(identity: Identity, current: Live) -> Obstacle | None:

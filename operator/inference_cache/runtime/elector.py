@@ -77,14 +77,17 @@ class Elector:
                 await self._stand_by()
                 self._begin()
                 await self._lead()
+                self._end()
             except ClusterError as error:
+                self._end()
                 _log.warning("election cannot go on, trying again", extra={"error": str(error)[:500]})
                 await asyncio.sleep(_RETRY_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter
-            finally:
-                self._end()
 
     async def release(self) -> None:
-        """Give the Lease up if this process leads; a failure only means that others wait for its end."""
+        """Give the Lease up if this process leads, after `run` was cancelled.
+
+        A failure only means that others wait for the Lease to run out.
+        """
         record, leading = self._record, self.leading
         self._end()
         if leading and record is not None:

@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 _RESTART_SECONDS: Final = (1, 2, 5, 10)
 _PULSE_SECONDS: Final = 1.0
+_CLEANUP_SECONDS: Final = 2.0
+# How long kopf may take until it watches every kind.
+_BEGIN_SECONDS: Final = 10.0
 
 Seen = Callable[[Kind, str | None, dict[str, Any]], None]
 
@@ -64,6 +67,9 @@ class Watches:
         self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
         self._pulse = time.monotonic()
         self._relisted: set[Kind] = set()
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._began = 0.0
+        self._grace = 0.0
 
     def start(self) -> None:
         """Begin to watch."""
@@ -88,7 +94,7 @@ class Watches:
         while not self._stop.is_set():
             started = time.monotonic()
             try:
-                asyncio.run(self._watch())
+                self._run_loop()
             except Exception:  # noqa: BLE001 - whatever ends kopf, the watches must go on
                 _log.exception("the watches ended, starting them again")
             failures = 0 if time.monotonic() - started > 60 else failures + 1
@@ -99,11 +105,34 @@ class Watches:
                 if self._pulse >= pause_ends:
                     break
 
+    def _run_loop(self) -> None:
+        """Run kopf until it ends or until one of its watchers does.
+
+        After the death of one watcher kopf 1.45 waits for ever for the others, which wait for a new login that nobody
+        does any more; so its loop is stopped from outside and thrown away.
+        """
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._sessions = []
+        try:
+            loop.run_until_complete(self._watch())
+        finally:
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                loop.run_until_complete(asyncio.wait(tasks, timeout=_CLEANUP_SECONDS))
+            for session in self._sessions:
+                loop.run_until_complete(session.close())
+            loop.close()
+
     async def _watch(self) -> None:
+        self._began = 0.0
         pulse = asyncio.create_task(self._beat())
         connection = await connect(self._kubeconfig)
         try:
             if await self._await_definition(connection):
+                self._began, self._grace = time.monotonic(), _BEGIN_SECONDS
                 await kopf.operator(
                     registry=self._build_registry(connection),
                     settings=_build_settings(),
@@ -120,6 +149,14 @@ class Watches:
     async def _beat(self) -> None:
         while True:
             self._pulse = time.monotonic()
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            watchers = sum(name.startswith("watcher for ") for name in names)
+            age = self._pulse - self._began if self._began else 0.0
+            if watchers == len(WATCHED_KINDS):
+                self._grace = 0.0
+            elif self._began and age > self._grace and not self._stop.is_set():
+                _log.error("kopf has lost watchers", extra={"watchers": watchers})
+                asyncio.get_running_loop().stop()
             await asyncio.sleep(_PULSE_SECONDS)
 
     async def _await_definition(self, connection: Connection) -> bool:
@@ -152,6 +189,7 @@ class Watches:
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.AiohttpSession:
             session = await connection.build_session([_build_trace(self._note_request)])
+            self._sessions.append(session)
             return kopf.AiohttpSession(server=connection.server, default_namespace="default", aiohttp_session=session)
 
         for kind in WATCHED_KINDS:
@@ -223,6 +261,8 @@ def _is_watch(url: Any) -> bool:
 def _build_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    # kopf would otherwise kill the process some minutes after its own end.
+    settings.process.ultimate_exiting_timeout = None
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.scanning.disabled = True
     settings.execution.max_workers = 2

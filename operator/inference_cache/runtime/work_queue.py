@@ -33,7 +33,7 @@ class Lane(IntEnum):
 
 def compute_backoff(failures: int, jitter: float) -> float:
     """Return the seconds to wait after so many failures in a row; jitter is a factor near 1."""
-    return min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 20)) * jitter
+    return min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 20) * jitter)
 
 
 class WorkQueue:
@@ -195,6 +195,9 @@ class WorkQueue:
         again = self._again.pop(key, None)
         if again is not None and result != "error":
             self._make_ready(key, again)
+        elif again is not None and delay is not None:
+            # News may be what mends the failure.
+            self._add_later(key, again, min(delay, _FIRST_BACKOFF_SECONDS))
         elif delay is not None:
             self._add_later(key, Lane.ROUTINE if result != "error" else Lane.CHANGE, max(delay, 0.001))
 

@@ -1,0 +1,68 @@
+"""One cluster for all end-to-end tests; every test has a namespace of its own, and operators are started as needed."""
+
+import itertools
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster import start_local
+from e2e.rig import NAMESPACE, Operator, Rig
+from e2e.space import BUCKET, SECRET, Space
+
+# Short leases and resyncs, so that tests see in seconds what takes minutes.
+FAST = {"INFERENCE_CACHE_LEASE_SECONDS": "3", "INFERENCE_CACHE_RESYNC_SECONDS": "300"}
+_counter = itertools.count()
+_failures: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember failures, so that the cluster's logs are shown."""
+    if report.failed:
+        _failures.append(report.nodeid)
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[Rig]:
+    """A cluster with the operator's surroundings; without an operator."""
+    with start_local(nodes=4, report=lambda text: print(text, file=sys.__stderr__, flush=True)) as cluster:
+        rig = Rig(cluster).start()
+        cluster.s3.make_bucket(BUCKET)
+        cluster.s3.make_user("tests", "tests-secret-0123456789")
+        cluster.s3.grant(BUCKET, "tests")
+        yield rig
+        if _failures:
+            cluster.dump_logs(lines=25)
+
+
+@pytest.fixture
+def space(rig: Rig, request: pytest.FixtureRequest) -> Iterator[Space]:
+    """A namespace with a Secret that may use the shared bucket."""
+    word = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    space = make_space(rig, f"{word}-{next(_counter)}")
+    yield space
+    rig.cluster.kubectl("delete", "icd", "--all", "--namespace", space.namespace, "--wait=false")
+    rig.cluster.kubectl("delete", "namespace", space.namespace, "--wait=false")
+
+
+def make_space(rig: Rig, namespace: str) -> Space:
+    """Return a namespace with a Secret that may use the shared bucket."""
+    space = Space(rig, namespace)
+    rig.put_keys(namespace, SECRET, "tests", "tests-secret-0123456789")
+    return space
+
+
+def forget_lease(rig: Rig) -> None:
+    """Delete the Lease of a killed operator, so that the next one need not wait for its end."""
+    rig.cluster.kubectl("delete", "lease", "--all", "--namespace", NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def operator(rig: Rig) -> Iterator[Operator]:
+    """One operator for a whole module."""
+    forget_lease(rig)
+    operator = rig.start_operator("operator", environment=FAST).wait_ready()
+    yield operator
+    assert operator.exit_code() is None, rig.cluster.log("operator")[-3000:]
+    operator.stop()

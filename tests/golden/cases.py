@@ -1,0 +1,31 @@
+"""Golden cases: a deployment in, the objects that the operator wants for it out, both as files."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from inference_cache.cli.generate import dump_yaml
+from inference_cache.domain.desired import build_desired
+from inference_cache.domain.scope import Identity, Scope
+from tests.support.builders import IDENTITY, build_scope, settle_spec
+
+FOLDER: Final = Path(__file__).resolve().parent
+CASES: Final = sorted(path.parent.name for path in FOLDER.glob("*/deployment.yaml"))
+
+
+def load_scope(case: str) -> Scope:
+    """Return the scope of a case; the uid is fixed, as the API server would give another one each time."""
+    body: dict[str, Any] = yaml.safe_load((FOLDER / case / "deployment.yaml").read_text(encoding="utf-8"))
+    metadata = body["metadata"]
+    return build_scope(settle_spec(body["spec"]), Identity(metadata["name"], metadata["namespace"], IDENTITY.uid))
+
+
+def render(case: str) -> str:
+    """Return the objects of a case as YAML text."""
+    return dump_yaml(*(manifest.body for manifest in build_desired(load_scope(case))))
+
+
+def golden_path(case: str) -> Path:
+    """Return the file that holds the expected objects."""
+    return FOLDER / case / "objects.yaml"
