@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import ssl
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import boto3
@@ -45,6 +47,15 @@ _BY_CODE: Final[dict[str, Reason]] = {
 }
 
 
+# A session costs 100 ms for the service descriptions that it reads; making clients from one is not thread-safe.
+_making_clients: Final = threading.Lock()
+
+
+@cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session()
+
+
 @dataclass(frozen=True)
 class S3Keys:
     """Keys of one probe. They are never shown: not in a repr, not in a log, not in an error."""
@@ -76,14 +87,15 @@ class BucketProber:
 
 def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
     """Ask the bucket: HEAD, and on refusal a GET, whose error has the body that HEAD lacks."""
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name=store.region,
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        config=_CONFIG,
-    )
+    with _making_clients:
+        client = _session().client(
+            "s3",
+            endpoint_url=store.endpoint,
+            region_name=store.region,
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            config=_CONFIG,
+        )
     bucket = store.bucket.name
     try:
         try:

@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help up status down test unit lint format types generate bench
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## Bring up an embedded cluster and take the reference deployment to Ready
+	uv run python -m e2e up
+
+status: ## Show conditions and bucket of what `up` started
+	uv run python -m e2e status
+
+down: ## Stop what `up` started
+	uv run python -m e2e down
+
+test: ## Run every check and test
+	uv run pytest
+
+unit: ## Run the tests that need no cluster
+	uv run pytest tests
+
+lint: ## Lint and check the layers
+	uv run ruff check .
+	uv run lint-imports
+
+format: ## Format the code
+	uv run ruff format .
+
+types: ## Check types
+	uv run mypy
+
+generate: ## Write the generated files
+	uv run python -m inference_cache.cli.generate
+
+bench: ## Measure against the floor client (about 2 minutes, not part of the tests)
+	uv run python -m e2e.bench
