@@ -29,11 +29,11 @@ from e2e.faultproxy.journal import Journal, RequestRecord
 from e2e.faultproxy.routes import Endpoint, Routed, Routes
 from e2e.faultproxy.rulebook import ActiveRule, RuleBook
 from e2e.faultproxy.rules import AnswerStatus, Truncate
+from e2e.faultproxy.upstream import Upstream
 from e2e.faultproxy.watch_stream import WatchStream
 
 # Connection, Transfer-Encoding and Upgrade are left to each place: they decide how the message is framed.
 _PROXY_HEADERS = ("Proxy-Connection", "Proxy-Authorization", "Proxy-Authenticate", "Keep-Alive")
-_CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +44,6 @@ class Shared:
     rules: RuleBook
     journal: Journal
     streams: set[WatchStream] = field(default_factory=set)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Upstream:
-    endpoint: Endpoint
-    reader: EofSignallingReader
-    writer: asyncio.StreamWriter
-
-    @classmethod
-    async def open(cls, endpoint: Endpoint) -> "_Upstream":
-        reader = EofSignallingReader()
-        protocol = asyncio.StreamReaderProtocol(reader)
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            transport, _ = await loop.create_connection(
-                lambda: protocol, endpoint.host, endpoint.port, ssl=endpoint.tls
-            )
-        return cls(endpoint=endpoint, reader=reader, writer=asyncio.StreamWriter(transport, protocol, reader, loop))
-
-    def abort(self) -> None:
-        self.writer.transport.abort()
-
-    async def closed(self) -> None:
-        with suppress(OSError):
-            await self.writer.wait_closed()
 
 
 class _StaleConnectionError(Exception):
@@ -82,7 +57,7 @@ class ClientConnection:
         self._reader = reader
         self._writer = writer
         self._shared = shared
-        self._upstream: _Upstream | None = None
+        self._upstream: Upstream | None = None
 
     async def serve(self) -> None:
         """Serve until either side closes or a rule does; never raises for what peers do."""
@@ -196,13 +171,13 @@ class ClientConnection:
         await self._writer.drain()
         return keep
 
-    async def _connected(self, endpoint: Endpoint) -> tuple[_Upstream, bool]:
+    async def _connected(self, endpoint: Endpoint) -> tuple[Upstream, bool]:
         """Return the server connection and whether it has served before."""
         upstream = self._upstream
         if upstream is not None and upstream.endpoint == endpoint and not upstream.reader.ended.is_set():
             return upstream, True
         await self._close_upstream()
-        self._upstream = await _Upstream.open(endpoint)
+        self._upstream = await Upstream.open(endpoint)
         return self._upstream, False
 
     async def _forward(
@@ -242,7 +217,7 @@ class ClientConnection:
             await self._close_upstream()
         return upstream_keeps and _keeps_alive(routed.head)
 
-    async def _final_head(self, upstream: _Upstream) -> Head:
+    async def _final_head(self, upstream: Upstream) -> Head:
         """Wait for the final answer's head, relaying interim answers such as 100 Continue."""
         while True:
             head = await read_head(upstream.reader)
@@ -254,7 +229,7 @@ class ClientConnection:
             await self._writer.drain()
 
     async def _relay(
-        self, routed: Routed, answer: Head, upstream: _Upstream, active: ActiveRule | None, record: RequestRecord
+        self, routed: Routed, answer: Head, upstream: Upstream, active: ActiveRule | None, record: RequestRecord
     ) -> bool:
         """Relay a final answer; whether its end is marked by its framing, so that the connection can go on."""
         body = answer_body(routed.info.method, answer, upstream.reader)
@@ -299,7 +274,7 @@ class ClientConnection:
         await self._pump_both_ways(upstream)
         return False
 
-    async def _pump_both_ways(self, upstream: _Upstream) -> None:
+    async def _pump_both_ways(self, upstream: Upstream) -> None:
         """Copy bytes until either side ends."""
         await self._writer.drain()
         pumps = {
