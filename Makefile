@@ -1,10 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help up status down test unit lint format types generate bench
+.PHONY: help up status down test unit lint format types generate check bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## Bring up an embedded cluster and take the reference deployment to Ready
+up: ## Bring up a local cluster and take the reference deployment to Ready
 	uv run python -m e2e up
 
 status: ## Show conditions and bucket of what `up` started
@@ -29,8 +29,16 @@ format: ## Format the code
 types: ## Check types
 	uv run mypy
 
-generate: ## Write the generated files
+generate: ## Write the generated files (CRD, reference pages)
 	uv run python -m inference_cache.cli.generate
 
-bench: ## Measure against the floor client (about 2 minutes, not part of the tests)
+check: lint types ## Run every check that is no test; writes nothing
+	uv run ruff format --check .
+	uv run python -m inference_cache.cli.generate --check
+
+bench: ## Measure against a floor client (not part of the tests)
 	uv run python -m e2e.bench
+
+clean: ## Remove caches and built packages; the cluster's binaries stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find operator e2e tests -name __pycache__ -type d -prune -exec rm -rf {} +
