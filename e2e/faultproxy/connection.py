@@ -212,10 +212,16 @@ class ClientConnection:
                 await self._pump_both_ways(upstream)
                 return False
             whole = await self._relay(routed, answer, upstream, active, record)
-            upstream_keeps = whole and upload.done() and _keeps_alive(answer)
-        if not upstream_keeps:
+            if whole and body.complete and not upload.done():
+                # All is read and sent; the task only needs its turn to end. Without it, the connection would be closed
+                # although the client was told that it stays.
+                await asyncio.wait({upload}, timeout=1.0)
+            reusable = whole and upload.done()
+        # The two connections live apart: a server that closes after an answer does not end the client's, which was not
+        # told of it.
+        if not (reusable and _keeps_alive(answer)):
             await self._close_upstream()
-        return upstream_keeps and _keeps_alive(routed.head)
+        return reusable and _keeps_alive(routed.head)
 
     async def _final_head(self, upstream: Upstream) -> Head:
         """Wait for the final answer's head, relaying interim answers such as 100 Continue."""
