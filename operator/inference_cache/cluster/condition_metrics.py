@@ -29,3 +29,9 @@ def forget_conditions(key: NamespacedName) -> None:
     """Remove every sample of a deleted deployment."""
     for kind, (status, reason) in _published.pop(key, {}).items():
         metrics.condition.remove(*key, kind, status, reason)
+
+
+def forget_all_conditions() -> None:
+    """Remove every sample: a replica that does not lead does not know them."""
+    for key in list(_published):
+        forget_conditions(key)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from inference_cache.cluster.cache import ObjectCache
+from inference_cache.cluster.condition_metrics import forget_all_conditions
 from inference_cache.cluster.connection import Connection, connect
 from inference_cache.cluster.events import EventRecorder
 from inference_cache.cluster.gateway import Gateway
@@ -145,6 +146,7 @@ class OperatorProcess:
 
     def _stop_leading(self) -> None:
         self._queue.close()
+        forget_all_conditions()
 
     async def _shut_down(self, parts: set[asyncio.Task[Any]]) -> None:
         self._queue.close()
