@@ -18,7 +18,7 @@ from typing import Any, Final
 import aiohttp
 import yaml
 
-from e2e.cluster import Cluster, start_local, wait_for
+from e2e.cluster import Cluster, start_cluster, wait_for
 from e2e.rig import NAMESPACE, Rig
 from e2e.space import BUCKET, CHILD_KINDS, SECRET, Space
 
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--single", type=int, default=30, help="deployments applied one at a time")
     parser.add_argument("--burst", type=int, default=200, help="deployments applied at once")
     options = parser.parse_args()
-    with start_local(nodes=3) as cluster:
+    with start_cluster(nodes=3) as cluster:
         rig = Rig(cluster).start()
         cluster.s3.make_bucket(BUCKET)
         cluster.s3.make_user("bench", "bench-secret-0123456789")

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from e2e.cluster import Cluster, ClusterError, find_cluster, start_local, wait_for
-from e2e.cluster.local import named_folder
+from e2e.cluster import Cluster, ClusterError, find_cluster, start_cluster, wait_for
+from e2e.cluster.start import named_folder
 from e2e.cluster.supervisor import Control
 from e2e.rig import Rig, fetch, load_sample
+from e2e.space import CHILD_KINDS
 
 NAME: Final = "demo"
 _READY_SECONDS: Final = 120
@@ -27,14 +28,19 @@ def start_demo(report: Report = print) -> None:
             "the demonstration runs already; see it with `uv run python -m e2e status`, stop it with `uv run python -m e2e down`"
         )
     started = time.monotonic()
-    cluster = start_local(NAME, nodes=3, report=report)
+    cluster = start_cluster(NAME, nodes=3, report=report)
     try:
         report(f"Cluster with 3 GPU nodes is up after {time.monotonic() - started:.0f} s.")
         rig = Rig(cluster).start()
         sample = load_sample()
         name, namespace = sample["metadata"]["name"], "default"
         store = sample["spec"]["cache"]["tiers"][1]["objectStore"]
-        rig.make_store(namespace, store["bucket"]["name"], store["credentials"]["secretRef"]["name"])
+        secret = store["credentials"]["secretRef"]["name"]
+        _claim(cluster, namespace, secret=secret, icd=name)
+        # The garbage collector may not know the new kind yet, and by then the kind will be gone.
+        kinds, label = ",".join((*CHILD_KINDS, "pods")), f"inferencecache.io/deployment={name}"
+        cluster.delete_at_end(kinds, "-l", label, "--namespace", namespace, "--force", "--grace-period=0")
+        rig.make_store(namespace, store["bucket"]["name"], secret)
         for number in (0, 1):
             rig.start_operator(f"operator-{number}").wait_ready()
         report("CRD, RBAC, bucket and Secret are there; two operator replicas run.")
@@ -92,6 +98,13 @@ def show_status(report: Report = print) -> None:
         report(f"\nBucket {bucket} holds {len(keys)} KV objects:")
         for key in keys[:5]:
             report(f"  {key}")
+
+
+def _claim(cluster: Cluster, namespace: str, **items: str) -> None:
+    for kind, name in items.items():
+        if cluster.get(kind, name, "--namespace", namespace):
+            raise ClusterError(f"the cluster has {kind} {namespace}/{name} already; it is left as it is")
+        cluster.delete_at_end(kind, name, "--namespace", namespace)
 
 
 def _follow(cluster: Cluster, name: str, report: Report) -> None:

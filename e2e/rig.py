@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from e2e.cluster import Cluster, ClusterError, wait_for
-from e2e.cluster.control_plane import pick_ports
+from e2e.cluster.layout import pick_ports
 from e2e.simulator.client import SimulatorClient
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -114,8 +114,14 @@ class Rig:
         self._simulator_port = ports["simulator"]
 
     def start(self) -> "Rig":
-        """Install CRD and RBAC, start the S3 proxy and the simulator."""
+        """Install CRD and RBAC, start the S3 proxy and the simulator.
+
+        Raises:
+            ClusterError: An operator is installed in this cluster already; two would fight.
+        """
         cluster = self.cluster
+        if cluster.get("namespace", NAMESPACE):
+            raise ClusterError(f"the cluster has a namespace {NAMESPACE}; tests need one without an installed operator")
         s3 = cluster.s3
         cluster.start_process(
             "s3-proxy",
@@ -133,6 +139,7 @@ class Rig:
             self.proxy_environment(),
         )
         for path in (_CRD, _BASE / "namespace.yaml", _BASE / "rbac.yaml"):
+            cluster.delete_at_end("-f", str(path))
             cluster.kubectl("apply", "--server-side", "-f", str(path))
         crd = "customresourcedefinition/inferencecachedeployments.inferencecache.io"
         cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")

@@ -33,7 +33,8 @@ class Space:
         self.rig = rig
         self.cluster = rig.cluster
         self.namespace = namespace
-        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        metadata = {"name": namespace, "labels": self.cluster.mark}
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def build(self, name: str = "small", *, replicas: int = 1, **changes: Any) -> dict[str, Any]:
         """Return a deployment small enough that many fit on one fake node; changes are merged into its spec."""

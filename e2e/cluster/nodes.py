@@ -1,5 +1,6 @@
 """Fake GPU nodes: the labels and resources of a node with eight H200 NVL and two 100 Gb/s ports, and faulty variants."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
@@ -42,9 +43,11 @@ class NodeVariant(StrEnum):
     SMALL_MEMORY = "small-memory"
 
 
-def build_gpu_node(name: str, variant: NodeVariant = NodeVariant.REFERENCE) -> dict[str, Any]:
-    """Return a Node that KWOK keeps ready."""
-    labels = {**_LABELS, "kubernetes.io/hostname": name}
+def build_gpu_node(
+    name: str, variant: NodeVariant = NodeVariant.REFERENCE, mark: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a Node; KWOK keeps it ready if it carries the cluster's mark."""
+    labels = {**_LABELS, "kubernetes.io/hostname": name, **(mark or {})}
     allocatable = dict(_ALLOCATABLE)
     spec: dict[str, Any] = {}
     match variant:

@@ -2,7 +2,8 @@
 
 Run as `python supervisor.py FOLDER`; it needs the standard library only. The owner holds the other end of our standard input: at its end, which
 the kernel brings about even after a SIGKILL, everything is stopped. A detached cluster has no owner and ends on request.
-Every process gets PR_SET_PDEATHSIG, so a SIGKILL of the supervisor stops everything as well.
+Every process gets PR_SET_PDEATHSIG, so a SIGKILL of the supervisor stops everything as well. Farewell commands remove what
+lies outside this machine's processes; they run before the end, but not after a SIGKILL of the supervisor.
 """
 
 import asyncio
@@ -13,13 +14,17 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _STOP_SECONDS: Final = 4.0
+_FAREWELL_SECONDS: Final = 60.0
 _SLOTS: Final = 200
+_SOCKET: Final = "control.sock"
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,6 +50,7 @@ class Supervisor:
         self._specs: dict[str, ProcessSpec] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping: set[str] = set()
+        self._farewells: list[list[str]] = []
         self._end = asyncio.Event()
         self._failure = ""
         self._detached = False
@@ -52,9 +58,10 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until the owner is gone, a request ends the cluster or an essential process dies."""
-        path = self._folder / "control.sock"
+        path = self._folder / _SOCKET
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, path=str(path))
+        with _short_path(self._folder) as short:
+            server = await asyncio.start_unix_server(self._serve, path=short)
         loop = asyncio.get_running_loop()
         loop.add_reader(sys.stdin.fileno(), self._owner_gone)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,8 +69,9 @@ class Supervisor:
         reaper = asyncio.create_task(self._reap())
         await self._end.wait()
         reaper.cancel()
-        server.close()
         await self._stop_all()
+        # Until here it answers: the owner of a detached cluster takes silence for the end of every process.
+        server.close()
         path.unlink(missing_ok=True)
         self._slot_lock.close()
 
@@ -102,6 +110,8 @@ class Supervisor:
                 await self._stop([request["name"]])
             case "signal":
                 self._processes[request["name"]].send_signal(request["signal"])
+            case "at-end":
+                self._farewells.append(request["argv"])
             case "detach":
                 self._detached = True
             case "shutdown":
@@ -167,6 +177,8 @@ class Supervisor:
     async def _stop_all(self) -> None:
         # Guests go first, while the API server still answers them.
         await self._stop([name for name, spec in self._specs.items() if not spec.essential])
+        for argv in reversed(self._farewells):
+            await self._run(argv)
         # The rest has nothing to save.
         for name, process in self._processes.items():
             self._stopping.add(name)
@@ -174,12 +186,26 @@ class Supervisor:
         for process in self._processes.values():
             process.wait()
 
+    async def _run(self, argv: list[str]) -> None:
+        with (self._folder / "logs" / "farewell.log").open("ab") as log:
+            log.write(f"{argv}\n".encode())
+            log.flush()
+            try:
+                process = await asyncio.create_subprocess_exec(*argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                async with asyncio.timeout(_FAREWELL_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+            except OSError as error:
+                log.write(f"{error}\n".encode())
+
 
 class Control:
     """The owner's side of the supervisor's socket."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "control.sock"
+        self._folder = folder
 
     @property
     def alive(self) -> bool:
@@ -199,7 +225,8 @@ class Control:
         """
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(_STOP_SECONDS * 4)
-            client.connect(str(self._path))
+            with _short_path(self._folder) as path:
+                client.connect(path)
             client.sendall(json.dumps({"op": op, **request}).encode() + b"\n")
             with client.makefile() as stream:
                 answer: dict[str, Any] = json.loads(stream.readline() or "{}")
@@ -211,6 +238,16 @@ class Control:
         """Start a process and return its pid."""
         pid: int = self.ask("start", spec=asdict(spec))["pid"]
         return pid
+
+
+@contextmanager
+def _short_path(folder: Path) -> Iterator[str]:
+    """Yield a path of the socket that stays below the kernel's 108 characters, however long the folder's is."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{_SOCKET}"
+    finally:
+        os.close(descriptor)
 
 
 def _take_slot() -> tuple[int, socket.socket]:

@@ -1,13 +1,16 @@
 """One cluster for all end-to-end tests; every test has a namespace of its own, and operators are started as needed."""
 
 import itertools
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import NoReturn
 
 import pytest
 
-from e2e.cluster import start_local
+from e2e.cluster import MissingFeatureError, start_cluster
+from e2e.cluster.binaries import BuildError
 from e2e.rig import NAMESPACE, Operator, Rig
 from e2e.space import BUCKET, SECRET, Space
 
@@ -23,10 +26,30 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _failures.append(report.nodeid)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Skip loudly what the chosen provider's clusters cannot show."""
+    try:
+        return (yield)
+    except MissingFeatureError as error:
+        return _miss(error)
+
+
+def _miss(error: Exception) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        raise error
+    pytest.skip(f"NOT TESTED: {error}")
+
+
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
     """A cluster with the operator's surroundings; without an operator."""
-    with start_local(nodes=4, report=lambda text: print(text, file=sys.__stderr__, flush=True)) as cluster:
+    keep = bool(os.environ.get("INFERENCE_CACHE_E2E_KEEP"))
+    try:
+        cluster = start_cluster(nodes=4, report=lambda text: print(text, file=sys.__stderr__, flush=True), keep=keep)
+    except BuildError as error:
+        _miss(error)
+    with cluster:
         rig = Rig(cluster).start()
         cluster.s3.make_bucket(BUCKET)
         cluster.s3.make_user("tests", "tests-secret-0123456789")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import Cluster, ClusterError, start_local, wait_for
+from e2e.cluster import Cluster, ClusterError, start_cluster, wait_for
 from e2e.rig import ROOT, Rig
 
 _CALLER = """
 import signal
-from e2e.cluster import start_local
-cluster = start_local(report=lambda text: None)
+from e2e.cluster import start_cluster
+cluster = start_cluster(report=lambda text: None)
 pids = [item["pid"] for item in cluster.processes().values()]
 print(cluster.folder, *pids, cluster._supervisor.pid, flush=True)
 signal.pause()
@@ -41,7 +41,7 @@ def _pids(cluster: Cluster) -> list[int]:
 
 def test_second_cluster_starts_quickly_beside_the_first_and_ends_cleanly(rig: Rig) -> None:
     started = time.monotonic()
-    with start_local(nodes=1, report=_quiet) as other:
+    with start_cluster(nodes=1, report=_quiet) as other:
         took = time.monotonic() - started
         print(f"warm start: {took:.1f} s")
         assert took < 30
@@ -75,7 +75,7 @@ def test_kill_of_the_caller_leaves_nothing_running() -> None:
 
 
 def test_kill_of_the_supervisor_leaves_nothing_running() -> None:
-    cluster = start_local(report=_quiet)
+    cluster = start_cluster(report=_quiet)
     pids = _pids(cluster)
     supervisor = cluster._supervisor
     assert supervisor is not None
@@ -85,7 +85,7 @@ def test_kill_of_the_supervisor_leaves_nothing_running() -> None:
 
 
 def test_death_of_an_essential_process_ends_the_cluster_and_is_told() -> None:
-    cluster = start_local(report=_quiet, keep=True)
+    cluster = start_cluster(report=_quiet, keep=True)
     try:
         pids = _pids(cluster)
         cluster.signal_process("etcd", signal.SIGKILL)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import Cluster, start_local, wait_for
+from e2e.cluster import Cluster, start_cluster, wait_for
 from e2e.cluster.binaries import BuildError
 from e2e.simulator.behaviours import Behaviour, ContainerBehaviour, Crash, Match
 from e2e.simulator.client import SimulatorClient, SimulatorError
@@ -32,7 +32,7 @@ Start = Callable[[str], str]
 def cluster() -> Iterator[Cluster]:
     """A cluster with one fake GPU node, a bucket and its credentials."""
     try:
-        local = start_local()
+        local = start_cluster()
     except BuildError as error:
         if os.environ.get("CI") == "true":
             raise
