@@ -93,11 +93,22 @@ def show_status(report: Report = print) -> None:
             report(
                 f"  {condition['type']:<18} {condition['status']:<8} {condition['reason']:<18} {condition['message']}"
             )
-        bucket = item["spec"]["cache"]["tiers"][1]["objectStore"]["bucket"]["name"]
-        keys = [entry["Key"] for entry in cluster.s3.client().list_objects_v2(Bucket=bucket).get("Contents", [])]
-        report(f"\nBucket {bucket} holds {len(keys)} KV objects:")
-        for key in keys[:5]:
-            report(f"  {key}")
+        for tier in item["spec"]["cache"]["tiers"]:
+            if "objectStore" in tier:
+                _show_bucket(cluster, tier["objectStore"]["bucket"]["name"], report)
+    report("\n" + describe_demo(cluster))
+
+
+def _show_bucket(cluster: Cluster, bucket: str, report: Report) -> None:
+    client = cluster.s3.client()
+    try:
+        keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    except client.exceptions.NoSuchBucket:
+        report(f"\nBucket {bucket} does not exist.")
+        return
+    report(f"\nBucket {bucket} holds {len(keys)} KV objects:")
+    for key in keys[:5]:
+        report(f"  {key}")
 
 
 def _claim(cluster: Cluster, namespace: str, **items: str) -> None:

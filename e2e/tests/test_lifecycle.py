@@ -108,6 +108,39 @@ def test_edit_of_a_child_is_repaired(space: Space, case: str) -> None:
     wait_for(restored, 30, f"{case} was not restored")
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["app.kubernetes.io/managed-by-", "inferencecache.io/deployment-", "inferencecache.io/deployment=other"],
+)
+def test_child_that_lost_its_label_is_repaired_at_once(space: Space, label: str) -> None:
+    space.apply(space.build())
+    space.wait_ready()
+    state = space.end_state()
+    for kind in ("service", "pdb"):
+        space.cluster.kubectl("label", kind, "small", label, "--overwrite", "--namespace", space.namespace)
+    wait_for(lambda: space.end_state() == state, 20, "the labels were not restored", pause=0.2)
+    wait_for(lambda: space.events("DriftCorrected"), 20, "no event tells of the repair")
+
+
+def test_foreign_pod_with_the_same_labels_is_neither_counted_nor_deleted(space: Space) -> None:
+    space.apply(space.build())
+    space.wait_ready()
+    (pod,) = space.pods()
+    labels = {key: value for key, value in pod["metadata"]["labels"].items() if "revision" not in key}
+    for name in ("helper-x", "helper-0"):
+        container = {"name": "main", "image": "busybox:1"}
+        spec = {"containers": [container], "nodeSelector": {"nowhere": "true"}}
+        metadata = {"name": name, "namespace": space.namespace, "labels": labels}
+        space.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    space.apply(space.build(rollout={"drainSeconds": 45}))
+    wait_for(
+        lambda: (space.get("pod", "small-0") or pod)["metadata"]["uid"] != pod["metadata"]["uid"], 40, "no new pod"
+    )
+    space.wait_ready()
+    assert {item["metadata"]["name"] for item in space.pods()} == {"small-0", "helper-x", "helper-0"}
+    assert space.get("icd", "small")["status"]["replicas"] == 1
+
+
 @pytest.mark.parametrize("kind", CHILD_KINDS)
 def test_child_deleted_by_hand_comes_back(space: Space, kind: str) -> None:
     space.apply(space.build())

@@ -39,9 +39,24 @@ def test_event_is_news_only_if_it_is_newer(kind: Kind, version: int, kept: str) 
 def test_late_event_does_not_bring_a_deleted_object_back(kind: Kind) -> None:
     cache = ObjectCache()
     cache.upsert(kind, _body(10))
-    assert cache.remove(kind, "ns", "one", "u1") == _KEY
+    assert cache.remove(kind, "ns", "one", "u1", "12") == _KEY
     assert cache.upsert(kind, _body(11)) is None
     assert _version(cache, kind) is None
+
+
+def test_object_that_only_lost_its_label_for_a_while_comes_back(kind: Kind) -> None:
+    cache = ObjectCache()
+    cache.upsert(kind, _body(10))
+    assert cache.remove(kind, "ns", "one", "u1", "11") == _KEY
+    assert cache.upsert(kind, _body(12)) == _KEY
+    assert _version(cache, kind) == "12"
+
+
+def test_late_report_of_a_lost_label_does_not_undo_its_repair(kind: Kind) -> None:
+    cache = ObjectCache()
+    cache.upsert(kind, _body(12))
+    assert cache.remove(kind, "ns", "one", "u1", "11") is None
+    assert _version(cache, kind) == "12"
 
 
 def test_late_deletion_of_a_predecessor_leaves_the_new_object(kind: Kind) -> None:

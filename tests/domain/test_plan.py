@@ -57,6 +57,15 @@ def test_hold_still_restores_a_deleted_service_of_running_pods() -> None:
     assert [type(action) for action in plan.actions] == [Create, Create]
 
 
+@pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount"])
+def test_child_lost_while_a_change_is_held_comes_back(kind: str) -> None:
+    live = [item for item in observe_all(build_sample_scope()) if str(item.kind) != kind]
+    plan = _plan(build_sample_scope({"model.maxModelLen": 4096}), live, hold=True)
+    assert plan.held
+    assert plan.actions
+    assert all(isinstance(action, Create) and str(action.manifest.kind) == kind for action in plan.actions)
+
+
 def test_hold_lets_running_pods_scale() -> None:
     plan = _plan(build_sample_scope({"replicas": 5}), observe_all(build_sample_scope()), hold=True)
     assert not plan.held

@@ -176,7 +176,7 @@ _BUCKET = Rule(
     ),
     holds=lambda text: bool(re.fullmatch(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", text)) and len(text) >= 3,
 )
-_ENDPOINT_PATTERN: Final = "^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,3}|:[1-5][0-9]{4}|:6[0-4][0-9]{3})?$"
+_ENDPOINT_PATTERN: Final = "^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:[1-9][0-9]{0,3}|:[1-5][0-9]{4}|:6[0-4][0-9]{3}|:65[0-4][0-9]{2}|:655[0-2][0-9]|:6553[0-5])?$"
 _ENDPOINT = Rule(
     cel=f"self.matches('{_ENDPOINT_PATTERN}')",
     message=(
@@ -223,7 +223,7 @@ class ObjectStoreTier(ApiModel):
 
     endpoint: Annotated[str, *ruled(_ENDPOINT, _NOT_AN_ADDRESS, min_length=1, max_length=253)]
     """URL of the S3 service. http:// turns TLS off."""
-    region: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z0-9][-a-z0-9]*$")]
+    region: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
     """Region that requests are signed for; us-east-1 for most stores that have none."""
     bucket: Bucket
     """The bucket."""

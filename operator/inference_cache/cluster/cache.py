@@ -16,7 +16,7 @@ from inference_cache.domain.pod_facts import PodFacts, project_pod
 Object = dict[str, Any]
 NamespacedName = tuple[str, str]
 
-# Uids of deleted objects are remembered for as long as late events about them may arrive; bounded.
+# Deleted objects are remembered for as long as late events about them may arrive; bounded.
 _GRAVEYARD: Final = 4096
 
 
@@ -28,6 +28,16 @@ def is_newer(version: str, than: str) -> bool:
     return int(version) > int(than)
 
 
+def _find_deployment(metadata: Object) -> str | None:
+    """Return the deployment that an object belongs to: its owner, which nobody edits by mistake, before its label."""
+    for owner in metadata.get("ownerReferences", []):
+        if owner.get("controller") and owner.get("kind") == DEPLOYMENT.name:
+            name: str = owner["name"]
+            return name
+    label: str | None = metadata.get("labels", {}).get(names.LABEL_DEPLOYMENT)
+    return label
+
+
 class ObjectCache:
     """Deployments, their children and their pods, by namespace and deployment name."""
 
@@ -36,7 +46,7 @@ class ObjectCache:
         self._children: dict[NamespacedName, dict[tuple[Kind, str], Live]] = defaultdict(dict)
         self._pods: dict[NamespacedName, dict[str, PodFacts]] = defaultdict(dict)
         self._owners: dict[tuple[Kind, str, str], NamespacedName] = {}
-        self._buried: dict[str, None] = {}
+        self._buried: dict[str, str] = {}
 
     def deployment(self, key: NamespacedName) -> Object | None:
         """Return a deployment as last seen, without managedFields."""
@@ -59,17 +69,32 @@ class ObjectCache:
         metadata = body["metadata"]
         uid, version = metadata["uid"], metadata["resourceVersion"]
         if uid in self._buried:
-            return None
+            if not is_newer(version, self._buried[uid]):
+                return None
+            # It was not deleted: it had only lost the label that the watch selects by.
+            del self._buried[uid]
         known = self._find(kind, metadata.get("namespace", ""), metadata["name"])
         if known is not None and not is_newer(version, known[1]):
             return None
         return self._store(kind, body)
 
-    def remove(self, kind: Kind, namespace: str, name: str, uid: str) -> NamespacedName | None:
-        """Forget a deleted object; returns the deployment that it concerned, None if it was not known."""
-        self._bury(uid)
+    def remove(self, kind: Kind, namespace: str, name: str, uid: str, version: str = "") -> NamespacedName | None:
+        """Forget a deleted object; returns the deployment that it concerned, None if it was not known.
+
+        Args:
+            kind: Its kind.
+            namespace: Its namespace.
+            name: Its name.
+            uid: Its uid; a successor of the same name stays.
+            version: Resource version of the deletion, empty where nobody told. A watch also reports objects as deleted
+                that no longer match its selector, so what is known to be newer than that stays.
+        """
         known = self._find(kind, namespace, name)
-        if known is None or known[0] != uid:
+        known_version = known[1] if known is not None and known[0] == uid else ""
+        if version and known_version and is_newer(known_version, version):
+            return None
+        self._bury(uid, version or known_version or "0")
+        if not known_version:
             return None
         return self._drop(kind, namespace, name)
 
@@ -115,10 +140,10 @@ class ObjectCache:
             slim = {field: value for field, value in metadata.items() if field != "managedFields"}
             self._deployments[namespace, name] = {**body, "metadata": slim}
             return namespace, name
-        self._drop(kind, namespace, name)
-        deployment = metadata.get("labels", {}).get(names.LABEL_DEPLOYMENT)
+        before = self._drop(kind, namespace, name)
+        deployment = _find_deployment(metadata)
         if not deployment:
-            return None
+            return before
         key = (namespace, deployment)
         self._owners[kind, namespace, name] = key
         if kind is POD:
@@ -143,8 +168,8 @@ class ObjectCache:
                 del self._children[key]
         return key
 
-    def _bury(self, uid: str) -> None:
-        self._buried[uid] = None
+    def _bury(self, uid: str, version: str) -> None:
+        self._buried[uid] = version
         while len(self._buried) > _GRAVEYARD:
             del self._buried[next(iter(self._buried))]
 

@@ -106,6 +106,7 @@ class Executor:
         current = await self._gateway.read(STATEFUL_SET, identity.namespace, identity.name)
         if current is None or current.get("status", {}).get("updateRevision") != update_revision:
             return []
+        controller = current["metadata"]["uid"]
         deleted = []
         for pod in pods:
             live = await self._gateway.read(POD, pod.namespace, pod.name)
@@ -113,6 +114,8 @@ class Executor:
                 continue
             facts = project_pod(live)
             if facts.terminating or facts.revision == update_revision or facts.ready != pod.ready:
+                continue
+            if facts.controller_uid != controller:
                 continue
             await self._gateway.delete(
                 POD, pod.namespace, pod.name, uid=facts.uid, resource_version=facts.resource_version
@@ -160,12 +163,16 @@ class Executor:
             if found is None:
                 execution.again = True
                 return
-            obstacle = check_ownership(identity, project_live(manifest.kind, found))
+            current = project_live(manifest.kind, found)
+            obstacle = check_ownership(identity, current)
             if obstacle is not None:
                 execution.obstacles.append(obstacle)
                 return
-            self._cache.upsert(manifest.kind, found)
-            execution.again = True
+            # It is ours but was not seen, for instance as it had lost the label that the watch selects by.
+            live = await self._gateway.apply(manifest, current)
+            self._cache.upsert(live.kind, live.body)
+            execution.repaired.append(what)
+            metrics.writes.labels(live.kind.name, "apply").inc()
             return
         self._cache.upsert(live.kind, live.body)
         (execution.repaired if repairing else execution.created).append(what)

@@ -41,6 +41,8 @@ class Gateway:
         self._connection = connection
         self._fence = fence
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS // 2)
+        # Slow writes must not keep the Lease from being renewed.
+        self._lease_slots = asyncio.Semaphore(2)
 
     async def read(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """Return an object as it is now, or None where there is none."""
@@ -175,16 +177,27 @@ class Gateway:
         self._fence()
         if verb != "delete":
             options["field_manager"] = names.FIELD_MANAGER
-        return await self._request(verb, kind, namespace, name, body=body, **options)
+        return await self._request(verb, kind, namespace, name, body=body, fenced=True, **options)
 
     async def _request(
-        self, verb: str, kind: Kind, namespace: str | None, name: str | None, *, subresource: str = "", **options: Any
+        self,
+        verb: str,
+        kind: Kind,
+        namespace: str | None,
+        name: str | None,
+        *,
+        subresource: str = "",
+        fenced: bool = False,
+        **options: Any,
     ) -> Object:
         path = self._connection.resource(kind).path(name=name, namespace=namespace)
         if subresource:
             path = f"{path}/{subresource}"
         what = f"{namespace}/{name}" if name else f"in {namespace or 'all namespaces'}"
-        async with self._slots:
+        async with self._lease_slots if kind is LEASE else self._slots:
+            if fenced:
+                # Leadership may have ended during the wait for a slot.
+                self._fence()
             started = time.monotonic()
             code = "<error>"
             try:

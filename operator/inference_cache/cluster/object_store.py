@@ -47,6 +47,14 @@ _BY_CODE: Final[dict[str, Reason]] = {
 }
 
 
+_QUOTABLE: Final = (
+    aws.EndpointConnectionError,
+    aws.ConnectTimeoutError,
+    aws.ReadTimeoutError,
+    aws.ConnectionClosedError,
+    aws.ProxyConnectionError,
+)
+
 # A session costs 100 ms for the service descriptions that it reads; making clients from one is not thread-safe.
 _making_clients: Final = threading.Lock()
 
@@ -87,15 +95,19 @@ class BucketProber:
 
 def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
     """Ask the bucket: HEAD, and on refusal a GET, whose error has the body that HEAD lacks."""
-    with _making_clients:
-        client = _session().client(
-            "s3",
-            endpoint_url=store.endpoint,
-            region_name=store.region,
-            aws_access_key_id=keys.access_key,
-            aws_secret_access_key=keys.secret_key,
-            config=_CONFIG,
-        )
+    try:
+        with _making_clients:
+            client = _session().client(
+                "s3",
+                endpoint_url=store.endpoint,
+                region_name=store.region,
+                aws_access_key_id=keys.access_key,
+                aws_secret_access_key=keys.secret_key,
+                config=_CONFIG,
+            )
+    except (aws.BotoCoreError, ValueError) as failure:
+        # Nothing of the keys is in these: they are about endpoint and region.
+        return BucketFacts(Reason.StoreError, f"boto3 refuses endpoint or region: {failure}"[:300])
     bucket = store.bucket.name
     try:
         try:
@@ -106,7 +118,7 @@ def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
             client.list_objects_v2(Bucket=bucket, MaxKeys=1)
     except aws.ClientError as refusal:
         return _from_refusal(refusal)
-    except (aws.BotoCoreError, OSError) as failure:
+    except (aws.BotoCoreError, OSError, ValueError) as failure:
         return _from_failure(failure)
     finally:
         client.close()
@@ -138,7 +150,9 @@ def _from_failure(failure: Exception) -> BucketFacts:
         return BucketFacts(Reason.CertificateUntrusted, str(failure)[:300])
     if any(type(cause).__name__ in {"NameResolutionError", "gaierror"} for cause in causes):
         return BucketFacts(Reason.HostNotFound, str(failure)[:300], passing=True)
-    return BucketFacts(Reason.StoreUnreachable, f"{type(failure).__name__}: {failure}"[:300], passing=True)
+    # Other messages may quote the request, whose headers hold the access key and what was pasted beside it.
+    text = f": {failure}" if isinstance(failure, _QUOTABLE) else ""
+    return BucketFacts(Reason.StoreUnreachable, f"{type(failure).__name__}{text}"[:300], passing=True)
 
 
 def _chain(error: BaseException) -> Any:

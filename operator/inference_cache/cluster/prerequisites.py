@@ -157,7 +157,10 @@ def _state(value: str | None) -> KeyState:
     text = _decode(value)
     if text is None:
         return KeyState.MISSING
-    return KeyState.PRESENT if text and text == text.strip() else KeyState.MALFORMED
+    # Keys are printable ASCII without blanks; anything else is a pasted file or a stray newline, and breaks HTTP headers.
+    return (
+        KeyState.PRESENT if text and text.isascii() and text.isprintable() and " " not in text else KeyState.MALFORMED
+    )
 
 
 def _s3_keys(data: Mapping[str, Any]) -> S3Keys | None:

@@ -15,8 +15,10 @@ from inference_cache.domain.defaults import settle
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.fingerprint import compute_fingerprint
 from inference_cache.domain.kinds import DEPLOYMENT, STATEFUL_SET
+from inference_cache.domain.live import Live
 from inference_cache.domain.node_policy import check_nodes
-from inference_cache.domain.plan import Plan, plan_writes
+from inference_cache.domain.plan import Obstacle, Plan, plan_writes
+from inference_cache.domain.pod_facts import PodFacts
 from inference_cache.domain.preflight import check_credentials, check_object_store
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.rollout import ReplacementPlan, plan_replacements
@@ -28,7 +30,7 @@ from inference_cache.domain.workload_state import WorkloadState, check_workload,
 
 from .cache import NamespacedName, ObjectCache
 from .condition_metrics import forget_conditions, publish_conditions
-from .errors import GoneError
+from .errors import GoneError, RefusedError
 from .events import EventRecorder, Notice
 from .execute import Execution, Executor
 from .gateway import Gateway
@@ -41,6 +43,7 @@ _log = logging.getLogger(__name__)
 _OBSTACLE_SECONDS: Final[dict[Reason, float]] = {Reason.ChildTerminating: 1.0, Reason.NameConflict: 10.0}
 _OTHER_OBSTACLE_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 0.2
+_LAST_AGAIN_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Reconciler:
         self._now = now
         self._executor = Executor(gateway, cache)
         self._uids: dict[NamespacedName, str] = {}
+        self._repeated: dict[NamespacedName, int] = {}
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """Do one pass; returns the seconds after which another one is due, or None where only a change calls for one.
@@ -120,18 +124,19 @@ class Reconciler:
         blocker = find_blocker(checks)
         pods = self._cache.pods(key)
         plan = plan_writes(identity, build_desired(scope), self._cache.children(key), pods, hold=blocker is not None)
-        existed = "observedGeneration" in deployment.get("status", {})
-        execution = await self._executor.execute(identity, plan.actions, repairing=existed and blocker is None)
+        existed = bool(self._cache.children(key))
+        execution = await self._executor.execute(identity, plan.actions, repairing=existed)
         if execution.failure is not None:
             raise execution.failure
         state, replacement = self._observe_workload(key, scope)
         notices = execution.notices()
-        obstacles = (*plan.obstacles, *execution.obstacles)
-        if not plan.held and not obstacles and not execution.again and blocker is None:
-            deleted = await self._executor.replace_pods(identity, replacement.delete, state.update_revision)
+        stopped = plan.held or plan.obstacles or execution.obstacles or execution.again or blocker is not None
+        if not stopped:
+            deleted = await self._replace_pods(identity, replacement, state, execution)
             notices += [
                 Notice(Reason.PodReplaced, f"Deleted pod {name} of an older specification.") for name in deleted
             ]
+        obstacles = (*plan.obstacles, *execution.obstacles)
         outcome = Outcome(
             name=identity.name,
             generation=generation,
@@ -139,7 +144,7 @@ class Reconciler:
             checks=checks,
             workload=None
             if blocker and not state.exists and not obstacles
-            else check_workload(state, self._cache.pods(key), blocker),
+            else check_workload(state, self._own_pods(key), blocker),
             state=state,
             nodes=node_status,
             obstacles=obstacles,
@@ -147,7 +152,16 @@ class Reconciler:
             outdated=replacement.outdated,
         )
         await self._report(identity, deployment, outcome, notices)
-        return self._next_look(plan, execution, prerequisites.look_again)
+        return self._next_look(key, plan, execution, prerequisites.look_again)
+
+    async def _replace_pods(
+        self, identity: Identity, replacement: ReplacementPlan, state: WorkloadState, execution: Execution
+    ) -> list[str]:
+        try:
+            return await self._executor.replace_pods(identity, replacement.delete, state.update_revision)
+        except RefusedError as error:
+            execution.obstacles.append(Obstacle(error.reason, str(error)))
+            return []
 
     def _build_scope(self, identity: Identity, settled: Any) -> Scope:
         engine = settled.spec.engine
@@ -156,18 +170,28 @@ class Reconciler:
         return Scope(identity, settled, DEFAULT_PAIR, fingerprint, image, self._facts.namespace)
 
     def _observe_workload(self, key: NamespacedName, scope: Scope) -> tuple[WorkloadState, ReplacementPlan]:
-        workload = next((item for item in self._cache.children(key) if item.kind is STATEFUL_SET), None)
-        pods = self._cache.pods(key)
+        workload = self._find_workload(key)
+        pods = self._own_pods(key)
         settled = scope.settled
         state = observe_workload(workload, pods, settled.replicas)
         if not state.settled:
             return state, ReplacementPlan((), 0)
         return state, plan_replacements(pods, state.update_revision, settled.replicas, settled.max_unavailable)
 
-    def _next_look(self, plan: Plan, execution: Execution, look_again: float) -> float | None:
+    def _find_workload(self, key: NamespacedName) -> Live | None:
+        return next((item for item in self._cache.children(key) if item.kind is STATEFUL_SET), None)
+
+    def _own_pods(self, key: NamespacedName) -> list[PodFacts]:
+        """Return the pods of our StatefulSet; a pod that only carries our labels belongs to somebody else."""
+        workload = self._find_workload(key)
+        return [pod for pod in self._cache.pods(key) if workload is not None and pod.controller_uid == workload.uid]
+
+    def _next_look(self, key: NamespacedName, plan: Plan, execution: Execution, look_again: float) -> float | None:
         obstacles = (*plan.obstacles, *execution.obstacles)
         if execution.again:
-            return _AGAIN_SECONDS
+            repeated = self._repeated[key] = self._repeated.get(key, -1) + 1
+            return min(_LAST_AGAIN_SECONDS, _AGAIN_SECONDS * 2.0 ** min(repeated, 10))
+        self._repeated.pop(key, None)
         delays = [max(0.0, look_again - time.monotonic())]
         delays += [_OBSTACLE_SECONDS.get(item.reason, _OTHER_OBSTACLE_SECONDS) for item in obstacles]
         return min(delays)
@@ -190,6 +214,7 @@ class Reconciler:
 
     def _forget(self, key: NamespacedName, uid: str) -> None:
         del self._uids[key]
+        self._repeated.pop(key, None)
         self._prerequisites.forget(uid)
         forget_conditions(key)
 

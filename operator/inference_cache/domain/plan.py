@@ -89,7 +89,7 @@ def plan_writes(
     """Return the missing writes.
 
     With `hold`, nothing that would create or replace pods is written: no object of a deployment that has no StatefulSet
-    yet, and no new pod template. Scaling and repair of what runs go on.
+    yet, no new pod template and no ConfigMap for one. Scaling and repair of what runs go on.
     """
     found = {(item.kind, item.name): item for item in live}
     workload = next(item for item in desired if item.kind is STATEFUL_SET)
@@ -99,7 +99,7 @@ def plan_writes(
     obstacles: list[Obstacle] = []
     for manifest in desired:
         current = found.get((manifest.kind, manifest.name))
-        if held and (running is None or current is None):
+        if held and (running is None or (current is None and manifest.kind is CONFIG_MAP)):
             continue
         if held and manifest.kind is STATEFUL_SET:
             actions.extend(_plan_scale(identity, manifest, running))

@@ -20,6 +20,7 @@ class PodFacts:
         revision: The StatefulSet revision that it was created from.
         problem: Why it does not become ready, with a sentence; None where it just starts or runs.
         config_maps: ConfigMaps that it mounts.
+        controller_uid: Uid of the object that controls it; None for a pod that somebody made by hand.
     """
 
     namespace: str
@@ -32,11 +33,13 @@ class PodFacts:
     terminating: bool
     problem: tuple[Reason, str] | None
     config_maps: tuple[str, ...]
+    controller_uid: str | None = None
 
     @property
     def ordinal(self) -> int:
-        """Number of the replica."""
-        return int(self.name.rpartition("-")[2])
+        """Number of the replica; -1 where the name has none, so the pod is of no StatefulSet."""
+        number = self.name.rpartition("-")[2]
+        return int(number) if number.isdecimal() else -1
 
 
 def project_pod(pod: dict[str, Any]) -> PodFacts:
@@ -56,6 +59,9 @@ def project_pod(pod: dict[str, Any]) -> PodFacts:
         problem=_find_problem(metadata["name"], status, conditions),
         config_maps=tuple(
             volume["configMap"]["name"] for volume in spec.get("volumes", []) if "name" in volume.get("configMap", {})
+        ),
+        controller_uid=next(
+            (item["uid"] for item in metadata.get("ownerReferences", []) if item.get("controller")), None
         ),
     )
 

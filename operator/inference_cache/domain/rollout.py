@@ -23,7 +23,7 @@ def plan_replacements(
     than max_unavailable of the wanted replicas are missing, so new pods that never become ready stop the replacement
     and the rest keeps serving. Higher ordinals go first, as with rolling StatefulSets.
     """
-    staying = [pod for pod in pods if not pod.terminating and pod.ordinal < replicas]
+    staying = [pod for pod in pods if not pod.terminating and 0 <= pod.ordinal < replicas]
     outdated = sorted((pod for pod in staying if pod.revision != update_revision), key=lambda pod: -pod.ordinal)
     broken = [pod for pod in outdated if not pod.ready]
     ready = sum(pod.ready for pod in staying)

@@ -115,7 +115,8 @@ class OperatorProcess:
     def _saw(self, kind: Kind, event_type: str | None, body: dict[str, Any]) -> None:
         metadata = body["metadata"]
         if event_type == "DELETED":
-            key = self._cache.remove(kind, metadata.get("namespace", ""), metadata["name"], metadata["uid"])
+            namespace, version = metadata.get("namespace", ""), metadata["resourceVersion"]
+            key = self._cache.remove(kind, namespace, metadata["name"], metadata["uid"], version)
         else:
             key = self._cache.upsert(kind, body)
         if key is not None:
