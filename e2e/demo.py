@@ -24,9 +24,10 @@ def start_demo(report: Report = print) -> None:
         ClusterError: Something did not come up; the text says what.
     """
     if Control(named_folder(NAME)).alive:
-        raise ClusterError(
-            "the demonstration runs already; see it with `uv run python -m e2e status`, stop it with `uv run python -m e2e down`"
-        )
+        running = find_cluster(NAME)
+        report(f"The demonstration runs already, in {running.folder}.\n")
+        report(describe_demo(running))
+        return
     started = time.monotonic()
     cluster = start_cluster(NAME, nodes=3, report=report)
     try:

@@ -108,6 +108,56 @@ def test_edit_of_a_child_is_repaired(space: Space, case: str) -> None:
     wait_for(restored, 30, f"{case} was not restored")
 
 
+ADDITIONS: dict[str, tuple[str, str, list[dict[str, Any]]]] = {
+    "a label in the selector of the headless Service": ("service", "small-pods", [{"op": "add", "path": "/spec/selector/evil", "value": "yes"}]),
+    "a port range in the NetworkPolicy": ("networkpolicy", "small", [{"op": "add", "path": "/spec/ingress/0/ports/0/endPort", "value": 65535}]),
+    "a label in the selector of the NetworkPolicy": ("networkpolicy", "small", [{"op": "add", "path": "/spec/podSelector/matchLabels/evil", "value": "yes"}]),
+    "the host network and a root user": (
+        "statefulset",
+        "small",
+        [
+            {"op": "add", "path": "/spec/template/spec/hostNetwork", "value": True},
+            {"op": "add", "path": "/spec/template/spec/containers/0/securityContext/runAsUser", "value": 0},
+        ],
+    ),
+    "a container": ("statefulset", "small", [{"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "evil", "image": "evil:1"}}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ADDITIONS, ids=list(ADDITIONS))
+def test_addition_to_a_child_is_removed(space: Space, case: str) -> None:
+    kind, name, patch = ADDITIONS[case]
+    space.apply(space.build())
+    space.wait_ready()
+    state = space.end_state()
+    space.cluster.kubectl(
+        "patch", kind, name, "--namespace", space.namespace, "--type", "json", "--patch", json.dumps(patch)
+    )
+    wait_for(lambda: space.events("DriftCorrected"), 20, "no event tells of the repair")
+    wait_for(lambda: space.end_state() == state, 30, f"{case} was not removed")
+    space.wait_ready()
+    (pod,) = space.pods()
+    assert not pod["spec"].get("hostNetwork")
+
+
+def test_restart_by_kubectl_rollout_is_carried_out_and_not_undone(space: Space) -> None:
+    space.apply(space.build())
+    space.wait_ready()
+    (pod,) = space.pods()
+    path = "/spec/template/metadata/annotations"
+    annotations = space.get("statefulset", "small")["spec"]["template"]["metadata"].get("annotations", {})
+    annotations["kubectl.kubernetes.io/restartedAt"] = "2026-01-01T00:00:00Z"
+    patch = [{"op": "add", "path": path, "value": annotations}]
+    space.cluster.kubectl(
+        "patch", "statefulset", "small", "--namespace", space.namespace, "--type", "json", "--patch", json.dumps(patch)
+    )
+    wait_for(
+        lambda: (space.get("pod", "small-0") or pod)["metadata"]["uid"] != pod["metadata"]["uid"], 40, "no new pod"
+    )
+    space.wait_ready()
+    assert not space.events("DriftCorrected")
+
+
 @pytest.mark.parametrize(
     "label",
     ["app.kubernetes.io/managed-by-", "inferencecache.io/deployment-", "inferencecache.io/deployment=other"],

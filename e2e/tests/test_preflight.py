@@ -137,3 +137,39 @@ def test_no_eligible_node_names_the_cause_and_heals_with_a_node(space: Space, ri
         space.delete()
         rig.cluster.kubectl("delete", "node", name)
     assert operator.health()[0] == 200
+
+
+def test_admission_webhook_that_does_not_answer_shows_in_the_status(space: Space) -> None:
+    name = f"dead-{space.namespace}"
+    webhook = {
+        "name": "dead.example.org",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.namespace}},
+        "rules": [
+            {"apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["services"]}
+        ],
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 1,
+    }
+    kind = "ValidatingWebhookConfiguration"
+    space.cluster.apply(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "webhooks": [webhook],
+        }
+    )
+    try:
+        space.apply(space.build())
+        wait_for(
+            lambda: space.condition("small", "Ready").get("reason") == "RequestsFailing",
+            30,
+            "the failing webhook is not in the status",
+        )
+        assert "dead.example.org" in space.condition("small", "Ready")["message"]
+    finally:
+        space.cluster.kubectl("delete", kind.lower(), name)
+    space.wait_ready(seconds=60)

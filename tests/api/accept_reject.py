@@ -20,8 +20,14 @@ _ON_CLAIM: Final[Mapping[str, Any]] = {
     "spec.model.source": {"persistentVolumeClaim": {"claimName": "w", "revision": "1"}}
 }
 _WITH_TOKEN: Final[Mapping[str, Any]] = {f"{_HUB}.tokenSecretRef": {"name": "hub"}}
-# The API server accepts what fits all rules only; messages of the two validators differ in form, not in content.
-_PATTERN: Final = ("should match pattern", "should match '")
+_OBJECT_NAME_MESSAGE: Final = "must be the name of an object: lower case letters"
+_DATA_KEY_MESSAGE: Final = "must be a key of a Secret"
+_STATE_MESSAGE: Final = "must be a name of your choice for the files"
+_REGION_MESSAGE: Final = "must be a region's name such as us-east-1"
+_PRODUCT_MESSAGE: Final = "must be a GPU family such as H200"
+_LABEL_KEY_MESSAGE: Final = "must be a key as labels and taints have it"
+_LABEL_VALUE_MESSAGE: Final = "must be a value as labels and taints have it"
+_LABEL_KEYS_MESSAGE: Final = "must have keys as labels have them"
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,6 @@ def _accept(title: str, path: str, value: Any, base: Mapping[str, Any] | None = 
 
 def _rule(title: str, path: str, value: Any, message: str, base: Mapping[str, Any] | None = None, at: str = "") -> Row:
     return Row(f"rejects {title}", {**(base or {}), path: value}, at or path, "rule", message, message)
-
-
-def _pattern(title: str, path: str, value: str, base: Mapping[str, Any] | None = None) -> Row:
-    return Row(f"rejects {title}", {**(base or {}), path: value}, path, "pattern", *_PATTERN)
 
 
 def _numbers(path: str, low: int, high: int, step: int = 1) -> list[Row]:
@@ -237,15 +239,15 @@ MODEL_ROWS: Final = [
     _accept("a token", f"{_HUB}.tokenSecretRef", {"name": "hub", "key": "HF_TOKEN"}),
     _required(f"{_HUB}.tokenSecretRef.name", _WITH_TOKEN),
     *_lengths(f"{_HUB}.tokenSecretRef.name", 1, 253, _WITH_TOKEN),
-    _pattern("a Secret name in upper case", f"{_HUB}.tokenSecretRef.name", "Hub", _WITH_TOKEN),
+    _rule("a Secret name in upper case", f"{_HUB}.tokenSecretRef.name", "Hub", _OBJECT_NAME_MESSAGE, _WITH_TOKEN),
     *_lengths(f"{_HUB}.tokenSecretRef.key", 1, 253, _WITH_TOKEN),
-    _pattern("a Secret key with a slash", f"{_HUB}.tokenSecretRef.key", "a/b", _WITH_TOKEN),
+    _rule("a Secret key with a slash", f"{_HUB}.tokenSecretRef.key", "a/b", _DATA_KEY_MESSAGE, _WITH_TOKEN),
     _required(f"{_CLAIM}.claimName", _ON_CLAIM),
     _required(f"{_CLAIM}.revision", _ON_CLAIM),
     *_lengths(f"{_CLAIM}.claimName", 1, 253, _ON_CLAIM),
-    _pattern("a claim name with an underscore", f"{_CLAIM}.claimName", "my_claim", _ON_CLAIM),
+    _rule("a claim name with an underscore", f"{_CLAIM}.claimName", "my_claim", _OBJECT_NAME_MESSAGE, _ON_CLAIM),
     *_lengths(f"{_CLAIM}.revision", 1, 63, _ON_CLAIM),
-    _pattern("a claim revision with a slash", f"{_CLAIM}.revision", "a/b", _ON_CLAIM),
+    _rule("a claim revision with a slash", f"{_CLAIM}.revision", "a/b", _STATE_MESSAGE, _ON_CLAIM),
     *_lengths(f"{_CLAIM}.path", 1, 512, _ON_CLAIM),
     _accept("a folder within the claim", f"{_CLAIM}.path", "models/nemotron..v2", _ON_CLAIM),
     _rule("a path out of the volume", f"{_CLAIM}.path", "models/../secret", _FOLDER_MESSAGE, _ON_CLAIM),
@@ -316,7 +318,7 @@ CACHE_ROWS: Final = [
     _required(f"{_STORE}.credentials.secretRef"),
     _required(f"{_STORE}.credentials.secretRef.name"),
     *_lengths(f"{_STORE}.credentials.secretRef.name", 1, 253),
-    _pattern("a Secret name with an underscore", f"{_STORE}.credentials.secretRef.name", "a_b"),
+    _rule("a Secret name with an underscore", f"{_STORE}.credentials.secretRef.name", "a_b", _OBJECT_NAME_MESSAGE),
     *_lengths(f"{_STORE}.endpoint", 1, 253, head="http://"),
     _accept("an endpoint with TLS and port", f"{_STORE}.endpoint", "https://s3.example:9000"),
     _rule("an endpoint without scheme", f"{_STORE}.endpoint", "s3.example", _ENDPOINT_MESSAGE),
@@ -332,7 +334,7 @@ CACHE_ROWS: Final = [
     ),
     _accept("an endpoint that begins like the bucket", f"{_STORE}.endpoint", "http://kv-nemotron-store.internal"),
     *_lengths(f"{_STORE}.region", 1, 63),
-    _pattern("a region in upper case", f"{_STORE}.region", "US-East-1"),
+    _rule("a region in upper case", f"{_STORE}.region", "US-East-1", _REGION_MESSAGE),
     *_lengths(f"{_STORE}.bucket.name", 1, 63),
     _rule("a bucket of two letters", f"{_STORE}.bucket.name", "kv", _BUCKET_MESSAGE),
     _rule("a bucket with a dot", f"{_STORE}.bucket.name", "kv.cache", _BUCKET_MESSAGE),
@@ -343,7 +345,7 @@ _BARE: Final[Mapping[str, Any]] = {_TOLERATION: {"key": "k"}}
 NODES_ROWS: Final = [
     *_enum(f"{_TOLERATION}.operator", ("Equal", "Exists"), _BARE),
     *_enum(f"{_TOLERATION}.effect", ("NoSchedule", "PreferNoSchedule", "NoExecute"), _BARE),
-    *_lengths(f"{_TOLERATION}.key", 1, 317),
+    *_lengths(f"{_TOLERATION}.key", 1, 317, fits=False),
     *_lengths(f"{_TOLERATION}.value", 0, 63, _BARE),
     *_items("spec.nodes.tolerations", 0, 16, _TOLERATED),
     _accept("a toleration of every taint", _TOLERATION, {"operator": "Exists"}),
@@ -352,7 +354,14 @@ NODES_ROWS: Final = [
     _required(_PRODUCTS),
     *_items(_PRODUCTS, 1, 16, "GPU"),
     *_lengths(f"{_PRODUCTS}.0", 1, 63),
-    _pattern("a product with a space", f"{_PRODUCTS}.0", "NVIDIA H200"),
+    _rule("a product with a space", f"{_PRODUCTS}.0", "NVIDIA H200", _PRODUCT_MESSAGE),
+    _rule("a label key with a blank", "spec.nodes.selector", {"bad key": "x"}, _LABEL_KEYS_MESSAGE),
+    _rule("a label value with a blank", "spec.nodes.selector", {"pool": "a b"}, "must have values as labels have them"),
+    _accept("a label key with a domain and an empty value", "spec.nodes.selector", {"example.org/pool": ""}),
+    _rule("a taint key with a blank", f"{_TOLERATION}.key", "foo bar", _LABEL_KEY_MESSAGE),
+    _rule("a taint key whose name is too long", f"{_TOLERATION}.key", "a" * 64, _LABEL_KEY_MESSAGE),
+    _accept("the longest taint key", f"{_TOLERATION}.key", f"{'a' * 253}/{'b' * 63}"),
+    _rule("a taint value with a blank", f"{_TOLERATION}.value", "a b", _LABEL_VALUE_MESSAGE, {f"{_TOLERATION}.operator": "Equal"}),
     _accept("sixteen labels", "spec.nodes.selector", {f"label-{number}": "x" for number in range(16)}),
     Row(
         "rejects seventeen labels",

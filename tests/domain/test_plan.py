@@ -66,6 +66,13 @@ def test_child_lost_while_a_change_is_held_comes_back(kind: str) -> None:
     assert all(isinstance(action, Create) and str(action.manifest.kind) == kind for action in plan.actions)
 
 
+def test_config_of_running_pods_that_is_lost_while_a_change_is_held_is_reported() -> None:
+    live = [item for item in observe_all(build_sample_scope()) if item.kind is not CONFIG_MAP]
+    plan = _plan(build_sample_scope({"model.maxModelLen": 4096}), live, hold=True)
+    assert [item.reason for item in plan.obstacles] == [Reason.RunningConfigLost]
+    assert plan.actions == ()
+
+
 def test_hold_lets_running_pods_scale() -> None:
     plan = _plan(build_sample_scope({"replicas": 5}), observe_all(build_sample_scope()), hold=True)
     assert not plan.held

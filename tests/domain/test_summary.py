@@ -6,7 +6,7 @@ import pytest
 
 from inference_cache.domain.plan import Obstacle
 from inference_cache.domain.reasons import Reason
-from inference_cache.domain.summary import Outcome, summarize
+from inference_cache.domain.summary import Outcome, summarize, summarize_failure
 from inference_cache.domain.verdict import ConditionType, Verdict, bad, ok
 from inference_cache.domain.workload_state import WorkloadState
 from tests.support.builders import build_sample_scope
@@ -78,3 +78,28 @@ def test_status_names_the_generation_the_selector_and_what_was_rendered() -> Non
     assert status["observedGeneration"] == 3
     assert status["selector"].endswith("inferencecache.io/deployment=nemotron-70b")
     assert status["rendered"]["tiers"] == "1200Gi+S3"
+
+
+def test_failed_pass_keeps_what_is_known_and_says_that_someone_must_act() -> None:
+    previous = {
+        "observedGeneration": 3,
+        "readyReplicas": 2,
+        "conditions": [
+            {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "t0"}
+        ],
+    }
+    status = summarize_failure(previous, 4, Reason.InternalError, "KeyError", "t1")
+    by_type = {item["type"]: item for item in status["conditions"]}
+    assert (status["observedGeneration"], status["readyReplicas"]) == (3, 2)
+    assert by_type["Ready"]["status"] == "True"
+    assert (by_type["Stalled"]["status"], by_type["Stalled"]["reason"]) == ("True", "InternalError")
+    assert "KeyError" in by_type["Stalled"]["message"]
+
+
+def test_failing_requests_are_no_call_for_a_person_but_a_new_deployment_is_not_ready() -> None:
+    status = summarize_failure(None, 1, Reason.RequestsFailing, "failed calling webhook.", "t1")
+    by_type = {item["type"]: item for item in status["conditions"]}
+    assert {name: item["status"] for name, item in by_type.items()} == dict.fromkeys(
+        ("Ready", "Progressing", "Stalled"), "False"
+    )
+    assert "failed calling webhook. See the message" in by_type["Ready"]["message"]

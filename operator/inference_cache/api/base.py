@@ -5,6 +5,7 @@ before anything is stored, and the Python predicate runs again in the reconciler
 installed in the cluster is the one it was built with. A table test feeds every example to both.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -100,4 +101,13 @@ def count_set(model: ApiModel, *names: str) -> int:
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
+_OBJECT_NAME = Rule(
+    cel=f"self.matches('{DNS_SUBDOMAIN}')",
+    message=(
+        "must be the name of an object: lower case letters, digits, '-' and '.', beginning and ending with a letter or digit; "
+        "copy it from kubectl get"
+    ),
+    holds=lambda text: bool(re.fullmatch(DNS_SUBDOMAIN, text)),
+)
+
+ObjectName = Annotated[str, *ruled(_OBJECT_NAME, min_length=1, max_length=253)]

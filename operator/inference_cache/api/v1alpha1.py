@@ -32,12 +32,20 @@ NAME_RULE: Final = Rule(
 )
 
 
+_DATA_KEY_PATTERN: Final = "^[-._a-zA-Z0-9]+$"
+_SECRET_KEY = Rule(
+    cel=f"self.matches('{_DATA_KEY_PATTERN}')",
+    message="must be a key of a Secret: letters, digits, '-', '_' and '.'; kubectl describe secret lists them",
+    holds=lambda text: bool(re.fullmatch(_DATA_KEY_PATTERN, text)),
+)
+
+
 class SecretKeyRef(ApiModel):
     """One key of a Secret in the deployment's own namespace."""
 
     name: ObjectName
     """Name of the Secret."""
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")] = "token"
+    key: Annotated[str, *ruled(_SECRET_KEY, min_length=1, max_length=253)] = "token"
     """Key within the Secret. Without it: token."""
 
 
@@ -81,6 +89,17 @@ class HuggingFaceSource(ApiModel):
     """Secret key that holds an access token, for gated and private repositories."""
 
 
+_LABEL_VALUE_PATTERN: Final = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+_STATE_NAME = Rule(
+    cel=f"self.matches('{_LABEL_VALUE_PATTERN}')",
+    message=(
+        "must be a name of your choice for the files as they are now: letters, digits, '-', '_' and '.', beginning and "
+        "ending with a letter or digit, for instance 2026-01-31"
+    ),
+    holds=lambda text: bool(re.fullmatch(_LABEL_VALUE_PATTERN, text)),
+)
+
+
 class PersistentVolumeClaimSource(ApiModel):
     """Weights that are on a volume already; mounted read-only."""
 
@@ -88,7 +107,7 @@ class PersistentVolumeClaimSource(ApiModel):
     """Name of a PersistentVolumeClaim in the deployment's namespace that all replicas can mount."""
     path: Annotated[str, *ruled(_RELATIVE_PATH, min_length=1, max_length=512)] | None = None
     """Folder of the weights within the volume. Without it: the root of the volume."""
-    revision: Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+    revision: Annotated[str, *ruled(_STATE_NAME, min_length=1, max_length=63)]
     """Name for this state of the files. It is part of the layout fingerprint: change it whenever the files change, or engines will read KV that other weights wrote."""
 
 
@@ -207,6 +226,14 @@ class ObjectStoreCredentials(ApiModel):
     """Secret with the keys AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in the deployment's namespace."""
 
 
+_REGION_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_REGION = Rule(
+    cel=f"self.matches('{_REGION_PATTERN}')",
+    message="must be a region's name such as us-east-1, which most stores without regions accept: lower case letters, digits and '-'",
+    holds=lambda text: bool(re.fullmatch(_REGION_PATTERN, text)),
+)
+
+
 class ObjectStoreTier(ApiModel):
     """KV cache in an S3 bucket that all replicas share, addressed as BUCKET.HOST (virtual-hosted style)."""
 
@@ -223,7 +250,7 @@ class ObjectStoreTier(ApiModel):
 
     endpoint: Annotated[str, *ruled(_ENDPOINT, _NOT_AN_ADDRESS, min_length=1, max_length=253)]
     """URL of the S3 service. http:// turns TLS off."""
-    region: Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    region: Annotated[str, *ruled(_REGION, min_length=1, max_length=63)]
     """Region that requests are signed for; us-east-1 for most stores that have none."""
     bucket: Bucket
     """The bucket."""
@@ -301,6 +328,19 @@ class TaintEffect(StrEnum):
     NO_EXECUTE = "NoExecute"
 
 
+_LABEL_KEY_PATTERN: Final = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_KEY = Rule(
+    cel=f"self.matches('{_LABEL_KEY_PATTERN}') && self.indexOf('/') <= 253",
+    message="must be a key as labels and taints have it, [DOMAIN/]NAME, with letters, digits, '-', '_' and '.' in NAME",
+    holds=lambda text: bool(re.fullmatch(_LABEL_KEY_PATTERN, text)) and text.find("/") <= 253,
+)
+_LABEL_VALUE = Rule(
+    cel=f"self == '' || self.matches('{_LABEL_VALUE_PATTERN}')",
+    message="must be a value as labels and taints have it: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    holds=lambda text: text == "" or bool(re.fullmatch(_LABEL_VALUE_PATTERN, text)),
+)
+
+
 class Toleration(ApiModel):
     """A toleration of the engine pods, as in a PodSpec."""
 
@@ -321,17 +361,25 @@ class Toleration(ApiModel):
         ),
     )
 
-    key: Annotated[str, Field(min_length=1, max_length=317)] | None = None
+    key: Annotated[str, *ruled(_LABEL_KEY, min_length=1, max_length=317)] | None = None
     """Key of the taint. Without it, with operator Exists: every taint."""
     operator: TolerationOperator | None = None
     """Without it: Equal."""
-    value: Annotated[str, Field(max_length=63)] | None = None
+    value: Annotated[str, *ruled(_LABEL_VALUE, max_length=63)] | None = None
     """Value of the taint, with operator Equal."""
     effect: TaintEffect | None = None
     """Effect of the taint. Without it: every effect."""
 
 
-GPUProduct = Annotated[str, Field(min_length=1, max_length=63, pattern="^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+_GPU_PRODUCT = Rule(
+    cel=f"self.matches('{_LABEL_VALUE_PATTERN}')",
+    message=(
+        "must be a GPU family such as H200, or a value of the label nvidia.com/gpu.product, which has no blanks, such as "
+        "NVIDIA-H200; kubectl get nodes -L nvidia.com/gpu.product shows them"
+    ),
+    holds=lambda text: bool(re.fullmatch(_LABEL_VALUE_PATTERN, text)),
+)
+GPUProduct = Annotated[str, *ruled(_GPU_PRODUCT, min_length=1, max_length=63)]
 
 
 class GPURequirements(ApiModel):
@@ -350,14 +398,35 @@ class NodeRequirements(ApiModel):
     """GPU requirements. The count comes from engine.tensorParallelSize."""
 
 
-LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
+def _list_bad_keys(labels: dict[str, str]) -> list[str]:
+    return [key for key in labels if not re.fullmatch(_LABEL_KEY_PATTERN, key) or key.find("/") > 253]
+
+
+def _list_bad_values(labels: dict[str, str]) -> list[str]:
+    return [value for value in labels.values() if value and not re.fullmatch(_LABEL_VALUE_PATTERN, value)]
+
+
+_LABEL_KEYS = Rule(
+    cel=f"self.all(key, key.matches('{_LABEL_KEY_PATTERN}') && key.indexOf('/') <= 253)",
+    message="must have keys as labels have them, [DOMAIN/]NAME, with letters, digits, '-', '_' and '.' in NAME",
+    holds=lambda labels: not _list_bad_keys(labels),
+    got_cel=f"self.filter(key, !(key.matches('{_LABEL_KEY_PATTERN}') && key.indexOf('/') <= 253))[0]",
+    got=lambda labels: _list_bad_keys(labels)[0],
+)
+_LABEL_VALUES = Rule(
+    cel=f"self.all(key, self[key] == '' || self[key].matches('{_LABEL_VALUE_PATTERN}'))",
+    message="must have values as labels have them: letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    holds=lambda labels: not _list_bad_values(labels),
+    got_cel=f"self[self.filter(key, self[key] != '' && !self[key].matches('{_LABEL_VALUE_PATTERN}'))[0]]",
+    got=lambda labels: _list_bad_values(labels)[0],
+)
 LabelValue = Annotated[str, Field(max_length=63)]
 
 
 class Nodes(ApiModel):
     """On which nodes engine pods may run."""
 
-    selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] | None = None
+    selector: Annotated[dict[str, LabelValue], *ruled(_LABEL_KEYS, _LABEL_VALUES, max_length=16)] | None = None
     """Labels that a node must carry."""
     tolerations: (
         Annotated[list[Toleration], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None

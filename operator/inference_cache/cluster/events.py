@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 _REPEAT_SECONDS: Final = 600
 _REMEMBERED: Final = 4096
-_MAX_NOTE: Final = 1024
+_MAX_NOTE: Final = 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _build_event(identity: Identity, notice: Notice, instance: str, now: datetim
         "reportingInstance": instance,
         "action": "Reconcile",
         "reason": notice.reason.name,
-        "note": notice.note[:_MAX_NOTE],
+        "note": notice.note.encode()[:_MAX_NOTE].decode(errors="ignore"),
         "type": "Warning" if notice.warning else "Normal",
         "regarding": {
             "apiVersion": DEPLOYMENT.api_version,

@@ -11,6 +11,7 @@ import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 
 from inference_cache.domain import names
+from inference_cache.domain.field_ownership import adopt_fields
 from inference_cache.domain.kinds import DEPLOYMENT, EVENT, LEASE, Kind
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.manifest import Manifest
@@ -83,8 +84,8 @@ class Gateway:
         The uid in the body makes the API server refuse the write if the object was replaced meanwhile, so a deleted
         object is never brought back by accident.
         """
-        if live.created_by_update:
-            await self._adopt_created_fields(live)
+        if live.created_by_update or live.foreign:
+            await self._adopt_fields(live)
         metadata = {**manifest.body["metadata"], "uid": live.uid}
         body = await self._server_side_apply(manifest.kind, manifest.namespace, {**manifest.body, "metadata": metadata})
         return project_live(manifest.kind, body)
@@ -138,19 +139,14 @@ class Gateway:
         """Store an Event."""
         await self._write("post", EVENT, event["metadata"]["namespace"], None, event)
 
-    async def _adopt_created_fields(self, live: Live) -> None:
-        """Record the fields that we wrote by create as written by apply, so that a later apply can remove them.
-
-        This is what client-go's csaupgrade does; without it the fields of the create stay for ever.
-        """
+    async def _adopt_fields(self, live: Live) -> None:
+        """Record what we created and what others added as applied by us, so that the apply that follows can remove it."""
         current = await self._request("get", live.kind, live.namespace, live.name)
         metadata = current["metadata"]
         if metadata["uid"] != live.uid:
             raise ConflictError(f"{live.kind} {live.name} was replaced")
         entries = metadata.get("managedFields", [])
-        applied = any(_is_ours(entry, "Apply") for entry in entries)
-        kept = [entry for entry in entries if not (applied and _is_ours(entry, "Update"))]
-        upgraded = [{**entry, "operation": "Apply"} if _is_ours(entry, "Update") else entry for entry in kept]
+        upgraded = adopt_fields(entries)
         if upgraded == entries:
             return
         patch = [
@@ -214,14 +210,6 @@ class Gateway:
             finally:
                 metrics.observe_request(verb.upper(), code, time.monotonic() - started)
         return found
-
-
-def _is_ours(entry: Object, operation: str) -> bool:
-    return (
-        entry.get("manager") == names.FIELD_MANAGER
-        and entry.get("operation") == operation
-        and not entry.get("subresource")
-    )
 
 
 def _raise(error: ApiException, verb: str, kind: Kind, what: str) -> NoReturn:

@@ -28,6 +28,8 @@ _WATCH_SECONDS: Final = 290
 # The API server sends a bookmark every minute; a stream that is silent for longer is dead.
 _SILENCE_SECONDS: Final = 75
 _BACKOFF: Final = (0.5, 1, 2, 5, 10)
+# A stream that lives for this long ends the series of failures; lists in between do not, as they cost the most.
+_STEADY_SECONDS: Final = 5
 
 
 class NodeReflector:
@@ -57,11 +59,13 @@ class NodeReflector:
         while True:
             try:
                 version = await self._list()
-                failures = 0
                 while True:
+                    started = time.monotonic()
                     version = await self._watch(version)
-            except GoneError:
-                continue
+                    if time.monotonic() - started > _STEADY_SECONDS:
+                        failures = 0
+            except GoneError as error:
+                _log.info("node watch begins anew", extra={"error": str(error)[:500]})
             except (ClusterError, ApiException, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                 self._feed.failed(f"{type(error).__name__}: {error}")
                 _log.warning("node watch failed, retrying", extra={"error": str(error)[:500]})

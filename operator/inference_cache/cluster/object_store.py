@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +18,14 @@ from inference_cache.api.v1alpha1 import ObjectStoreTier
 from inference_cache.domain.preflight import BucketFacts
 from inference_cache.domain.reasons import Reason
 
+from .bounded_http import OversizedAnswerError, send_bounded
+
 # botocore logs whole requests at DEBUG, signature included.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 _CONFIG: Final = Config(
     signature_version="s3v4",
     s3={"addressing_style": "virtual"},
-    connect_timeout=3,
-    read_timeout=5,
     retries={"total_max_attempts": 1},
     # Third-party stores reject the checksums that newer SDKs add by default (boto/boto3#4392).
     request_checksum_calculation="when_required",
@@ -108,6 +109,9 @@ def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
     except (aws.BotoCoreError, ValueError) as failure:
         # Nothing of the keys is in these: they are about endpoint and region.
         return BucketFacts(Reason.StoreError, f"boto3 refuses endpoint or region: {failure}"[:300])
+    # The stubs do not know that what this handler returns is used as the response.
+    transport: Any = send_bounded
+    client.meta.events.register("before-send.s3", transport)
     bucket = store.bucket.name
     try:
         try:
@@ -141,14 +145,17 @@ def _from_refusal(refusal: aws.ClientError) -> BucketFacts:
         return BucketFacts(Reason.WrongRegion, f"HTTP {status}")
     if status == 403:
         return BucketFacts(Reason.AccessDenied, f"{code} (HTTP {status})")
-    return BucketFacts(Reason.StoreError, f"{code} (HTTP {status})", passing=status >= 500)
+    text = f"HTTP {status}" if code == str(status) else f"{code} (HTTP {status})"
+    return BucketFacts(Reason.StoreError, text, passing=status >= 500)
 
 
 def _from_failure(failure: Exception) -> BucketFacts:
     causes = list(_chain(failure))
     if isinstance(failure, aws.SSLError) or any(isinstance(cause, ssl.SSLError) for cause in causes):
         return BucketFacts(Reason.CertificateUntrusted, str(failure)[:300])
-    if any(type(cause).__name__ in {"NameResolutionError", "gaierror"} for cause in causes):
+    if any(isinstance(cause, OversizedAnswerError) for cause in causes):
+        return BucketFacts(Reason.StoreError, "the answer is too long for an S3 service", passing=True)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
         return BucketFacts(Reason.HostNotFound, str(failure)[:300], passing=True)
     # Other messages may quote the request, whose headers hold the access key and what was pasted beside it.
     text = f": {failure}" if isinstance(failure, _QUOTABLE) else ""

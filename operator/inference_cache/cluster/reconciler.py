@@ -23,14 +23,14 @@ from inference_cache.domain.preflight import check_credentials, check_object_sto
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.rollout import ReplacementPlan, plan_replacements
 from inference_cache.domain.scope import Identity, Scope
-from inference_cache.domain.summary import Outcome, find_blocker, summarize
+from inference_cache.domain.summary import Outcome, find_blocker, summarize, summarize_failure
 from inference_cache.domain.verdict import ConditionType, bad, ok
 from inference_cache.domain.versions import DEFAULT_PAIR
 from inference_cache.domain.workload_state import WorkloadState, check_workload, observe_workload
 
 from .cache import NamespacedName, ObjectCache
 from .condition_metrics import forget_conditions, publish_conditions
-from .errors import GoneError, RefusedError
+from .errors import ClusterError, ConflictError, GoneError, NotLeaderError, RefusedError, UnavailableError
 from .events import EventRecorder, Notice
 from .execute import Execution, Executor
 from .gateway import Gateway
@@ -44,6 +44,8 @@ _OBSTACLE_SECONDS: Final[dict[Reason, float]] = {Reason.ChildTerminating: 1.0, R
 _OTHER_OBSTACLE_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 0.2
 _LAST_AGAIN_SECONDS: Final = 15.0
+# A busy or restarting API server is not worth a status write; one that fails the same deployment again and again is.
+_LASTING_FAILURES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Reconciler:
         self._executor = Executor(gateway, cache)
         self._uids: dict[NamespacedName, str] = {}
         self._repeated: dict[NamespacedName, int] = {}
+        self._failures: dict[NamespacedName, int] = {}
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """Do one pass; returns the seconds after which another one is due, or None where only a change calls for one.
@@ -96,6 +99,15 @@ class Reconciler:
         if deployment is None or uid is None:
             return None
         self._uids[key] = uid
+        try:
+            delay = await self._reconcile_existing(key, deployment, uid)
+        except Exception as error:
+            await self._report_failure(Identity(key[1], key[0], uid), deployment, error)
+            raise
+        self._failures.pop(key, None)
+        return delay
+
+    async def _reconcile_existing(self, key: NamespacedName, deployment: dict[str, Any], uid: str) -> float | None:
         if "deletionTimestamp" in deployment["metadata"]:
             # No external state: the garbage collector deletes the children by their owner references.
             return None
@@ -179,7 +191,11 @@ class Reconciler:
         return state, plan_replacements(pods, state.update_revision, settled.replicas, settled.max_unavailable)
 
     def _find_workload(self, key: NamespacedName) -> Live | None:
-        return next((item for item in self._cache.children(key) if item.kind is STATEFUL_SET), None)
+        ours = (None, self._uids.get(key))
+        for item in self._cache.children(key):
+            if item.kind is STATEFUL_SET and item.name == key[1] and item.controller_uid in ours:
+                return item
+        return None
 
     def _own_pods(self, key: NamespacedName) -> list[PodFacts]:
         """Return the pods of our StatefulSet; a pod that only carries our labels belongs to somebody else."""
@@ -195,6 +211,31 @@ class Reconciler:
         delays = [max(0.0, look_again - time.monotonic())]
         delays += [_OBSTACLE_SECONDS.get(item.reason, _OTHER_OBSTACLE_SECONDS) for item in obstacles]
         return min(delays)
+
+    async def _report_failure(self, identity: Identity, deployment: dict[str, Any], error: Exception) -> None:
+        """Say in the status why passes fail, as far as that can be written; the queue repeats the pass with backoff."""
+        key = (identity.namespace, identity.name)
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        passing = isinstance(error, UnavailableError | ConflictError | GoneError)
+        if isinstance(error, NotLeaderError) or (passing and failures < _LASTING_FAILURES):
+            return
+        if isinstance(error, RefusedError):
+            reason, detail = error.reason, str(error)
+        elif isinstance(error, ClusterError):
+            reason, detail = Reason.RequestsFailing, str(error)
+        else:
+            # Its text may quote anything, such as a Secret's value.
+            reason, detail = Reason.InternalError, type(error).__name__
+        current = self._cache.deployment(key) or deployment
+        previous = current.get("status")
+        status = summarize_failure(previous, current["metadata"]["generation"], reason, detail, self._now())
+        if status == previous:
+            return
+        try:
+            self._cache_status(await self._gateway.apply_status(identity, status))
+            await self._events.emit(identity, [Notice(reason, f"{reason.meaning} {detail}", warning=True)])
+        except ClusterError as failure:
+            _log.warning("failure not reported in the status", extra={"error": str(failure)[:500]})
 
     async def _report(
         self, identity: Identity, deployment: dict[str, Any], outcome: Outcome, notices: list[Notice]
@@ -215,6 +256,7 @@ class Reconciler:
     def _forget(self, key: NamespacedName, uid: str) -> None:
         del self._uids[key]
         self._repeated.pop(key, None)
+        self._failures.pop(key, None)
         self._prerequisites.forget(uid)
         forget_conditions(key)
 

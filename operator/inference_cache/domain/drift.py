@@ -8,7 +8,7 @@ from .manifest import Manifest
 
 
 def has_fields(live: Any, desired: Any) -> bool:
-    """Whether every desired field is present in the live value; fields that others added do not matter.
+    """Whether every desired field is present in the live value; `Live.foreign` tells what others have added.
 
     Lists match by position and length: the API server keeps our order and adds defaults within items, not items.
     """
@@ -31,6 +31,7 @@ def is_current(live: Live, manifest: Manifest) -> bool:
     """Whether applying the manifest would change nothing.
 
     The hash tells whether the object was rendered from the same content, which also covers fields that we no longer
-    want; the comparison tells whether someone has edited it since.
+    want; the comparison tells whether someone has edited it since, and ownership whether someone has added to it.
     """
-    return live.annotation(names.ANNOTATION_APPLIED_HASH) == manifest.hash and has_fields(live.body, manifest.body)
+    same = live.annotation(names.ANNOTATION_APPLIED_HASH) == manifest.hash
+    return same and not live.foreign and has_fields(live.body, manifest.body)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import names
+from .field_ownership import is_ours, list_foreign_fields
 from .kinds import Kind
 
 
@@ -15,6 +16,7 @@ class Live:
         body: The object without managedFields.
         created_by_update: Whether our fields are recorded as written by create rather than by apply, so that an apply
             could not remove them yet.
+        foreign: Fields of our specification that others have added.
     """
 
     kind: Kind
@@ -24,6 +26,7 @@ class Live:
     resource_version: str
     body: dict[str, Any]
     created_by_update: bool
+    foreign: tuple[str, ...] = ()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -65,10 +68,6 @@ def project_live(kind: Kind, body: dict[str, Any]) -> Live:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         body={**body, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata},
-        created_by_update=any(
-            entry.get("manager") == names.FIELD_MANAGER
-            and entry.get("operation") == "Update"
-            and not entry.get("subresource")
-            for entry in managed
-        ),
+        created_by_update=any(is_ours(entry) and entry.get("operation") == "Update" for entry in managed),
+        foreign=list_foreign_fields(managed),
     )

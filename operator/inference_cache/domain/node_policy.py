@@ -91,6 +91,7 @@ def check_nodes(settled: Settled, nodes: Iterable[NodeFacts] | None) -> tuple[Ve
     eligible = 0
     violations: Counter[Reason] = Counter()
     examples: dict[Reason, list[str]] = {}
+    seen: set[str] = set()
     for node in nodes:
         if not is_candidate(node, need.nodes):
             continue
@@ -100,12 +101,14 @@ def check_nodes(settled: Settled, nodes: Iterable[NodeFacts] | None) -> tuple[Ve
             eligible += 1
             continue
         violations[reason] += 1
+        if reason is Reason.GPUProductMismatch:
+            seen.add(node.labels[names.GPU_PRODUCT_LABEL])
         kept = [*examples.get(reason, []), node.name]
         examples[reason] = sorted(kept)[:_EXAMPLES]
     ranked = sorted(violations.items(), key=lambda item: (-item[1], item[0].name))[:_MAX_REASONS]
     listed = [NodeReasonCount(reason=reason.name, count=count, examples=examples[reason]) for reason, count in ranked]
     status = NodeStatus(candidates=candidates, eligible=eligible, ineligible=listed or None)
-    return _summarize(settled, need, status), status
+    return _summarize(settled, need, status, sorted(seen)), status
 
 
 def find_violation(node: NodeFacts, need: Need) -> Reason | None:
@@ -138,7 +141,7 @@ def _build_need(settled: Settled) -> Need:
     return Need(nodes, frozenset(expand_products(gpu.products)) if gpu else frozenset(), compute_sizes(settled))
 
 
-def _summarize(settled: Settled, need: Need, status: NodeStatus) -> Verdict:
+def _summarize(settled: Settled, need: Need, status: NodeStatus, other_products: list[str]) -> Verdict:
     condition = ConditionType.NODES_ELIGIBLE
     if status.candidates == 0:
         return bad(condition, Reason.NoCandidateNodes)
@@ -148,6 +151,8 @@ def _summarize(settled: Settled, need: Need, status: NodeStatus) -> Verdict:
             f"{item.count} {item.reason} (for instance {', '.join(item.examples)})" for item in status.ineligible or []
         )
         message = f"None of {status.candidates} candidate nodes has {wanted} and {format_gib(need.sizes.pod_memory)} memory: {causes}."
+        if other_products:
+            message += f" They have {', '.join(other_products[:_MAX_REASONS])}."
         return bad(condition, Reason.NoEligibleNodes, message)
     return ok(
         condition,

@@ -109,6 +109,12 @@ def plan_writes(
             obstacles.append(step)
         elif step is not None:
             actions.append(step)
+    if held and running is not None:
+        obstacles.extend(
+            Obstacle(Reason.RunningConfigLost, f"{CONFIG_MAP} {name} of the running pods is gone.")
+            for name in sorted(_list_config_maps(running))
+            if (CONFIG_MAP, name) not in found
+        )
     if not held and not obstacles:
         actions.extend(_plan_prune(identity, desired, found, pods))
     return Plan(tuple(actions), tuple(obstacles), held)
@@ -172,8 +178,7 @@ def _plan_prune(
     in_use = {name for pod in pods for name in pod.config_maps}
     running = next((item for (kind, _), item in found.items() if kind is STATEFUL_SET), None)
     if running is not None:
-        volumes = running.body["spec"]["template"]["spec"].get("volumes", [])
-        in_use.update(volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
+        in_use.update(_list_config_maps(running))
     return [
         Delete(item)
         for (kind, name), item in sorted(found.items(), key=lambda entry: (entry[0][0].name, entry[0][1]))
@@ -182,3 +187,8 @@ def _plan_prune(
         and not item.terminating
         and not (kind is CONFIG_MAP and name in in_use)
     ]
+
+
+def _list_config_maps(workload: Live) -> set[str]:
+    volumes = workload.body["spec"]["template"]["spec"].get("volumes", [])
+    return {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}

@@ -69,7 +69,7 @@ def project_pod(pod: dict[str, Any]) -> PodFacts:
 def _find_problem(pod: str, status: dict[str, Any], conditions: dict[str, Any]) -> tuple[Reason, str] | None:
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return Reason.PodsUnschedulable, f"Pod {pod}: {scheduled.get('message', 'not scheduled')}."
+        return Reason.PodsUnschedulable, f"Pod {pod}: {scheduled.get('message', 'not scheduled').rstrip('.')}."
     if status.get("phase") == "Failed":
         return (
             Reason.PodsCrashing,

@@ -149,6 +149,14 @@ class Reason(Enum):
         "The API server refuses an object (admission webhook, quota, policy).",
         "Read the message; change the policy or the spec.",
     )
+    RequestsFailing = Explanation(
+        "The API server fails the operator's requests again and again; they are repeated.",
+        "See the message: an admission webhook that does not answer, or an API server in trouble.",
+    )
+    RunningConfigLost = Explanation(
+        "A ConfigMap of the running pods is gone while a change is held, and only the old specification could render it; pods that restart cannot start.",
+        "Mend the condition that holds the change, or undo the change of the spec.",
+    )
     InternalError = Explanation("The operator failed; it tries again.", "Read the operator's log; report the error.")
 
     # Events only

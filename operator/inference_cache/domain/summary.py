@@ -77,6 +77,32 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
+def summarize_failure(
+    previous: Mapping[str, Any] | None, generation: int, reason: Reason, detail: str, now: str
+) -> dict[str, Any]:
+    """Return the status for a pass that failed before anything new could be found out.
+
+    What is known of the pods and the checks stays, and so does observedGeneration: the spec was not acted on. Stalled
+    is True unless the failure may pass by itself.
+    """
+    status = dict(previous or {})
+    items = {item["type"]: item for item in status.get("conditions", [])}
+    message = f"{reason.meaning} {detail.rstrip('.')}. {reason.remedy}".strip()
+    stalled = Truth.FALSE if reason is Reason.RequestsFailing else Truth.TRUE
+    verdicts = [
+        Verdict(ConditionType.PROGRESSING, Truth.FALSE, reason, message),
+        Verdict(ConditionType.STALLED, stalled, reason, message),
+    ]
+    if ConditionType.READY.value not in items:
+        verdicts.insert(0, Verdict(ConditionType.READY, Truth.FALSE, reason, message))
+    new = {
+        verdict.condition.value: _condition(verdict, generation, items, now).model_dump(mode="json", by_alias=True)
+        for verdict in verdicts
+    }
+    status["conditions"] = [*({**items, **new}).values()]
+    return status
+
+
 def _condition(verdict: Verdict, generation: int, previous: Mapping[str, Any], now: str) -> Condition:
     before = previous.get(verdict.condition.value, {})
     kept = before.get("lastTransitionTime", now) if before.get("status") == verdict.status.value else now
@@ -121,8 +147,11 @@ def _check_progress(outcome: Outcome, ready: Verdict) -> Verdict:
         return Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
     blocker = find_blocker(outcome.checks)
     if outcome.obstacles or (blocker is not None and (outcome.held or outcome.workload is None)):
+        lasting = any(item.reason is not Reason.ChildTerminating for item in outcome.obstacles)
         reason = Reason.ChangeHeld if outcome.state and outcome.state.exists else Reason.Waiting
         cause = outcome.obstacles[0].reason if outcome.obstacles else blocker.reason if blocker else Reason.Waiting
+        if lasting and reason is Reason.Waiting:
+            reason = cause
         return Verdict(condition, Truth.FALSE, reason, f"{reason.meaning} Cause: {cause.name}.")
     return Verdict(condition, Truth.TRUE, ready.reason, ready.message)
 
