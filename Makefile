@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help up status down test unit lint format types generate check bench clean
+.PHONY: help up status down test unit lint format types generate check bench bench-cli clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: lint types ## Run every check that is no test; writes nothing
 
 bench: ## Measure against a floor client (not part of the tests)
 	uv run python -m e2e.bench
+
+bench-cli: ## Measure what planning and rendering cost (not part of the tests)
+	uv run python -m e2e.bench_cli
 
 clean: ## Remove caches and built packages; the cluster's binaries stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist

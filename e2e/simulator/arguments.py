@@ -70,7 +70,11 @@ class EngineArguments:
 
 @dataclass(frozen=True)
 class Adapter:
-    """One L2 adapter; `bucket` is the first label of the endpoint's host, the only addressing the adapter knows."""
+    """One L2 adapter.
+
+    Of LMCache's own (s3), `bucket` is the first label of the endpoint's host, the only addressing that it knows. NIXL's
+    (nixl_native) names the bucket apart and knows paths too.
+    """
 
     kind: str
     endpoint: str
@@ -78,12 +82,20 @@ class Adapter:
     region: str
     tls: bool
     options: Mapping[str, Any]
+    by_path: bool = False
 
     @property
     def base_url(self) -> str:
         """URL of the store without the bucket."""
-        host = self.endpoint.removeprefix(f"{self.bucket}.")
+        host = self.endpoint if self.kind == "nixl_native" else self.endpoint.removeprefix(f"{self.bucket}.")
         return f"{'https' if self.tls else 'http'}://{host}"
+
+    def name_object(self, key: str) -> str:
+        """Return the name of an object in the bucket; the two adapters never share one."""
+        if self.kind != "nixl_native":
+            return key
+        model, rank, rest = key.split("@", 2)
+        return f"{model.replace('/', '-SEP-')}@0x{rank}@{rest}.data"
 
 
 @dataclass(frozen=True)
@@ -238,6 +250,8 @@ def _parse_adapter(text: str) -> Adapter:
     if not isinstance(options, dict) or "type" not in options:
         raise CommandError("argument --l2-adapter: 'type' is missing", 2)
     kind = str(options["type"])
+    if kind == "nixl_native":
+        return _parse_nixl_adapter(options)
     raw = str(options.get("s3_endpoint", ""))
     if kind == "s3" and (not raw or "s3_region" not in options):
         raise CommandError("s3_endpoint and s3_region are required", 1)
@@ -250,4 +264,29 @@ def _parse_adapter(text: str) -> Adapter:
         region=str(options.get("s3_region", "")),
         tls=not options.get("disable_tls", False),
         options=options,
+    )
+
+
+def _parse_nixl_adapter(options: Mapping[str, Any]) -> Adapter:
+    params = options.get("backend_params", {})
+    if options.get("backend") != "OBJ":
+        raise CommandError("nixl_native: backend must be OBJ here", 1)
+    if not all(isinstance(value, str) for value in params.values()):
+        raise CommandError("nixl_native: backend_params must be strings", 1)
+    if "eviction" in options:
+        raise CommandError("nixl_native: the OBJ backend cannot delete, so it takes no eviction", 1)
+    if not params.get("bucket"):
+        raise CommandError("Missing config entry 'AWS_DEFAULT_BUCKET'", 1)
+    virtual = params.get("use_virtual_addressing", "false")
+    if virtual not in {"true", "false"}:
+        raise CommandError(f"nixl_native: use_virtual_addressing is {virtual!r}", 1)
+    raw = params.get("endpoint_override", "")
+    return Adapter(
+        kind="nixl_native",
+        endpoint=urlsplit(raw).netloc if "://" in raw else raw,
+        bucket=params["bucket"],
+        region=params.get("region", "us-east-1"),
+        tls=params.get("scheme", "https") == "https",
+        options=options,
+        by_path=virtual == "false",
     )

@@ -69,7 +69,11 @@ class CacheServer:
         self._behaviour = behaviour
         self._l1: OrderedDict[str, None] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
-        self.stores = [_open_store(item, environment, behaviour) for item in arguments.adapters if item.kind == "s3"]
+        self.stores = [
+            _open_store(item, environment, behaviour)
+            for item in arguments.adapters
+            if item.kind in {"s3", "nixl_native"}
+        ]
 
     @property
     def chunk_bytes(self) -> int:

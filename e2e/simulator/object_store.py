@@ -8,7 +8,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import boto3
 from botocore.config import Config
@@ -45,7 +45,7 @@ class Credentials:
 
 
 @functools.cache
-def _client(base_url: str, region: str, credentials: Credentials) -> "S3Client":
+def _client(base_url: str, region: str, credentials: Credentials, style: Literal["virtual", "path"]) -> "S3Client":
     # One client for all pods of a bucket: it is thread-safe, and a client per pod would cost a gigabyte per thousand.
     return boto3.client(
         "s3",
@@ -54,7 +54,7 @@ def _client(base_url: str, region: str, credentials: Credentials) -> "S3Client":
         aws_access_key_id=credentials.access_key,
         aws_secret_access_key=credentials.secret_key,
         config=Config(
-            s3={"addressing_style": "virtual"},
+            s3={"addressing_style": style},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             connect_timeout=2,
@@ -169,16 +169,17 @@ class ObjectStore:
             raise StoreUnreachableError(str(error)) from error
 
     def _s3(self) -> "S3Client":
-        return _client(self.adapter.base_url, self.adapter.region, self._credentials)
+        style: Literal["virtual", "path"] = "path" if self.adapter.by_path else "virtual"
+        return _client(self.adapter.base_url, self.adapter.region, self._credentials, style)
 
     def _head(self, key: str) -> bool:
-        self._s3().head_object(Bucket=self.adapter.bucket, Key=key)
+        self._s3().head_object(Bucket=self.adapter.bucket, Key=self.adapter.name_object(key))
         return True
 
     def _get(self, key: str) -> bool:
-        self._s3().get_object(Bucket=self.adapter.bucket, Key=key)["Body"].read()
+        self._s3().get_object(Bucket=self.adapter.bucket, Key=self.adapter.name_object(key))["Body"].read()
         return True
 
     def _put(self, key: str) -> bool:
-        self._s3().put_object(Bucket=self.adapter.bucket, Key=key, Body=_BODY)
+        self._s3().put_object(Bucket=self.adapter.bucket, Key=self.adapter.name_object(key), Body=_BODY)
         return True

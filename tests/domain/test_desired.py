@@ -1,6 +1,7 @@
 """What should exist for a deployment: golden files, and properties that hold for every spec."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.fingerprint import compute_fingerprint
-from inference_cache.domain.kinds import STATEFUL_SET
+from inference_cache.domain.kinds import CONFIG_MAP, STATEFUL_SET
 from inference_cache.domain.versions import DEFAULT_PAIR, VersionPair
 from tests.golden.cases import CASES, golden_path, load_scope, render
 from tests.support.builders import build_sample_scope, build_scope, build_settled, build_spec, load_sample, settle_spec
@@ -93,7 +94,7 @@ _OTHER: dict[str, dict[str, Any]] = {
     "hub token": {f"{_HUB}.tokenSecretRef": {"name": "hub"}},
     "replicas": {"replicas": 7},
     "share of GPU memory": {"engine.gpuMemoryUtilizationPercent": 50},
-    "image": {"engine.image": "engine:v2"},
+    "image": {"engine.image": "other/engine:vllm-0.32.0-lmcache-0.5.6"},
     "memory size": {"cache.tiers.0.memory.size": "64Gi"},
     "endpoint": {f"{_STORE}.endpoint": "https://other.example"},
     "region": {f"{_STORE}.region": "eu-central-1"},
@@ -110,7 +111,7 @@ _OTHER: dict[str, dict[str, Any]] = {
 
 
 def _fingerprint(changes: dict[str, Any], pair: VersionPair = DEFAULT_PAIR) -> str:
-    return compute_fingerprint(build_settled(changes), pair)
+    return compute_fingerprint(build_settled(changes), pair, "inference")
 
 
 def test_every_layout_fact_gives_a_fingerprint_of_its_own() -> None:
@@ -124,6 +125,86 @@ def test_fingerprint_ignores_what_does_not_change_the_bytes(changes: dict[str, A
 
 
 def test_fingerprint_follows_the_key_format_and_not_the_version_number() -> None:
-    newer = VersionPair("9", "9", "9", DEFAULT_PAIR.key_format, "image:9")
+    newer = replace(DEFAULT_PAIR, vllm="9.0.0", lmcache="9.0.0")
     assert _fingerprint({}, newer) == _fingerprint({})
-    assert _fingerprint({}, VersionPair("9", "9", "9", "another format", "image:9")) != _fingerprint({})
+    assert _fingerprint({}, replace(DEFAULT_PAIR, key_format="another format")) != _fingerprint({})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"requests": {"memory": "98304Mi"}}, {"requests": {"memory": "96Gi"}}),
+        ({"limits": {"memory": "1024Gi"}}, {"limits": {"memory": "1Ti"}}),
+        ({"requests": {"cpu": "32000m"}}, {"requests": {"cpu": "32"}}),
+        ({"limits": {"ephemeral-storage": "2000G"}}, {"limits": {"ephemeral-storage": "2T"}}),
+    ],
+)
+def test_equal_amounts_in_other_units_give_the_same_objects(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """The API server keeps one form of each amount; any other one would be written again in every pass."""
+    scopes = [build_sample_scope({"engine.resources": resources}) for resources in (one, other)]
+    assert build_desired(scopes[0]) == build_desired(scopes[1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_mount_has_a_volume_and_every_volume_a_mount(case: str) -> None:
+    pod = _pod(case)
+    mounted = {mount["name"] for item in _containers(pod) for mount in item["volumeMounts"]}
+    volumes = [volume["name"] for volume in pod["volumes"]]
+    assert sorted(mounted) == sorted(volumes)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_configuration_of_the_pods_is_one_of_the_objects(case: str) -> None:
+    scope = load_scope(case)
+    store = scope.settled.object_store
+    authorities = {store.tls.ca_ref.config_map} if store and store.tls else set()
+    ours = {item.name for item in build_desired(scope) if item.kind is CONFIG_MAP}
+    used = {volume["configMap"]["name"] for volume in _pod(case)["volumes"] if "configMap" in volume}
+    assert used == ours | authorities
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_container_may_do_more_than_it_must(case: str) -> None:
+    pod = _pod(case)
+    assert pod["automountServiceAccountToken"] is False
+    for item in _containers(pod):
+        context = item["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert "privileged" not in context
+
+
+def test_disabled_cache_leaves_no_trace_of_its_server() -> None:
+    scope = build_sample_scope({"cache.mode": "Disabled"})
+    text = repr([item.body for item in build_desired(scope) if item.kind is STATEFUL_SET])
+    for word in ("lmcache server", "cache-http", "kv-transfer-config", "l1-size-gb", "AWS_"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("level", ["Debug", "Info", "Warning", "Error"])
+def test_log_level_reaches_engine_and_cache_server(level: str) -> None:
+    (workload,) = (
+        item
+        for item in build_desired(build_sample_scope({"observability.logLevel": level}))
+        if item.kind is STATEFUL_SET
+    )
+    found = {
+        (item["name"], variable["name"]): variable["value"]
+        for item in _containers(workload.body["spec"]["template"]["spec"])
+        for variable in item["env"]
+        if "LOG" in variable["name"]
+    }
+    assert found == dict.fromkeys(
+        [("cache", "LMCACHE_LOG_LEVEL"), ("engine", "VLLM_LOGGING_LEVEL"), ("engine", "LMCACHE_LOG_LEVEL")],
+        level.upper(),
+    )
+
+
+def _pod(case: str) -> dict[str, Any]:
+    (workload,) = (item for item in build_desired(load_scope(case)) if item.kind is STATEFUL_SET)
+    spec: dict[str, Any] = workload.body["spec"]["template"]["spec"]
+    return spec
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod["initContainers"], *pod["containers"]]

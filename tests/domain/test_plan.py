@@ -16,6 +16,8 @@ from inference_cache.domain.scope import Scope
 from tests.golden.cases import CASES, load_scope
 from tests.support.builders import IDENTITY, build_pod, build_sample_scope, observe, observe_all
 
+_REGION = "cache.tiers.1.objectStore.region"
+
 
 def _edit(live: Live, **metadata: Any) -> Live:
     body = copy.deepcopy(live.body)
@@ -68,9 +70,25 @@ def test_child_lost_while_a_change_is_held_comes_back(kind: str) -> None:
 
 def test_config_of_running_pods_that_is_lost_while_a_change_is_held_is_reported() -> None:
     live = [item for item in observe_all(build_sample_scope()) if item.kind is not CONFIG_MAP]
-    plan = _plan(build_sample_scope({"model.maxModelLen": 4096}), live, hold=True)
+    plan = _plan(build_sample_scope({_REGION: "eu-central-1"}), live, hold=True)
     assert [item.reason for item in plan.obstacles] == [Reason.RunningConfigLost]
-    assert plan.actions == ()
+    # The agent's programs are the same for every specification.
+    assert [action.manifest.name for action in plan.actions if isinstance(action, Create)] == ["nemotron-70b-agent"]
+
+
+def test_config_that_the_new_specification_has_too_comes_back_while_a_change_is_held() -> None:
+    live = [item for item in observe_all(build_sample_scope()) if item.kind is not CONFIG_MAP]
+    scope = build_sample_scope({"model.maxModelLen": 4096})
+    plan = _plan(scope, live, hold=True)
+    assert plan.held
+    assert plan.obstacles == ()
+    wanted = {item.name for item in build_desired(scope) if item.kind is CONFIG_MAP}
+    assert {action.manifest.name for action in plan.actions if isinstance(action, Create)} == wanted
+
+
+def test_config_of_the_new_specification_alone_waits_with_it() -> None:
+    live = observe_all(build_sample_scope())
+    assert _plan(build_sample_scope({_REGION: "eu-central-1"}), live, hold=True).actions == ()
 
 
 def test_hold_lets_running_pods_scale() -> None:

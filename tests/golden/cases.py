@@ -7,6 +7,7 @@ import yaml
 
 from inference_cache.cli.generate import dump_yaml
 from inference_cache.domain.desired import build_desired
+from inference_cache.domain.names import LABEL_DEPLOYMENT, agent_name
 from inference_cache.domain.scope import Identity, Scope
 from tests.support.builders import IDENTITY, build_scope, settle_spec
 
@@ -22,8 +23,18 @@ def load_scope(case: str) -> Scope:
 
 
 def render(case: str) -> str:
-    """Return the objects of a case as YAML text."""
-    return dump_yaml(*(manifest.body for manifest in build_desired(load_scope(case))))
+    """Return the objects of a case as YAML text; programs of the agent, which many cases have, by their names alone."""
+    return dump_yaml(*(shorten(manifest.body) for manifest in build_desired(load_scope(case))))
+
+
+def shorten(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with the programs of the agent, if it holds them, by name alone."""
+    metadata = body["metadata"]
+    if metadata["name"] != agent_name(metadata["labels"][LABEL_DEPLOYMENT]):
+        return body
+    annotations = dict.fromkeys(metadata["annotations"], "of the programs")
+    programs = dict.fromkeys(body["data"], "program of cache_agent")
+    return {**body, "metadata": {**metadata, "annotations": annotations}, "data": programs}
 
 
 def golden_path(case: str) -> Path:

@@ -113,7 +113,8 @@ def test_api_page_shows_bounds_rules_and_requirement() -> None:
     assert (kind, required) == ("integer", "")
     assert "at least 16; at most 4096; must be a multiple of 16" in bounds
     assert "Without it: 256." in description
-    assert _read_rows(section)["tiers"][1] == "yes"
+    model = page.partition("\n## spec.model\n")[2].partition("\n## ")[0]
+    assert (_read_rows(model)["name"][1], _read_rows(section)["tiers"][1]) == ("yes", "")
     store = page.partition("\n## spec.cache.tiers[].objectStore\n")[2].partition("\n## ")[0]
     assert "\n- endpoint must not contain the bucket" in store
 

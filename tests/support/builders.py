@@ -9,20 +9,20 @@ import yaml
 
 from inference_cache.api.parsing import parse_spec
 from inference_cache.domain import names
+from inference_cache.domain.assemble import Platform, assemble
 from inference_cache.domain.defaults import Settled, settle
 from inference_cache.domain.desired import build_desired
-from inference_cache.domain.fingerprint import compute_fingerprint
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.manifest import Manifest
 from inference_cache.domain.node_facts import NodeFacts, Taint
 from inference_cache.domain.pod_facts import PodFacts
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity, Scope
-from inference_cache.domain.versions import DEFAULT_PAIR
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLE: Final = ROOT / "manifests" / "samples" / "nemotron-70b.yaml"
 IDENTITY: Final = Identity("nemotron-70b", "inference", "11111111-2222-3333-4444-555555555555")
+PLATFORM: Final = Platform("inference-cache-system", kubernetes=(1, 37))
 REMOVED: Final = object()
 """Value of a change that takes the field away."""
 
@@ -70,10 +70,10 @@ def build_settled(changes: Mapping[str, Any] | None = None) -> Settled:
 
 def build_scope(settled: Settled, identity: Identity = IDENTITY) -> Scope:
     """Return the scope as the reconciler makes it."""
-    engine = settled.spec.engine
-    image = (engine.image if engine else None) or DEFAULT_PAIR.default_image
-    fingerprint = compute_fingerprint(settled, DEFAULT_PAIR)
-    return Scope(identity, settled, DEFAULT_PAIR, fingerprint, image, "inference-cache-system")
+    scope = assemble(identity, settled.spec, PLATFORM).scope
+    if scope is None:
+        raise TypeError("no versions could be chosen")
+    return scope
 
 
 def build_sample_scope(changes: Mapping[str, Any] | None = None) -> Scope:
@@ -102,6 +102,7 @@ def build_node(name: str = "node-1", **facts: Any) -> NodeFacts:
         "taints": (Taint(names.GPU_RESOURCE, "", "NoSchedule"),),
         "gpus": 8,
         "memory": 2000 * 2**30,
+        "milli_cpus": 192_000,
     }
     return NodeFacts(name, **(known | facts))
 

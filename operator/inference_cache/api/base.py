@@ -31,6 +31,7 @@ class Rule:
             prints "object" or "array" for the rest, so rules over those must say what they saw.
         got: The same in Python.
         path: CEL field path (such as ".tiers") that the API server reports instead of the object, if any.
+        secret: The refused value may be a credential, so our own messages never show it.
     """
 
     cel: str
@@ -39,6 +40,7 @@ class Rule:
     got_cel: str = ""
     got: Callable[[Any], object] | None = None
     path: str = ""
+    secret: bool = False
 
     def to_schema(self) -> dict[str, str]:
         """Return the rule as an entry of x-kubernetes-validations."""
@@ -53,17 +55,50 @@ class Rule:
     def check(self, value: T) -> T:
         """Return the value, or raise the error that pydantic collects into a ValidationError."""
         if not self.holds(value):
-            shown = f" (got {self.got(value)})" if self.got else ""
-            raise PydanticCustomError("rule", "{message}", {"message": self.message + shown})
+            kind = "secret_rule" if self.secret else "rule"
+            got = str(self.got(value)) if self.got else ""
+            raise PydanticCustomError(kind, "{message}", {"message": self.message, "got": got, "path": self.path})
         return value
 
 
-def ruled(*rules: Rule, **field: Any) -> tuple[FieldInfo, *tuple[AfterValidator, ...]]:
+@dataclass(frozen=True)
+class UniqueItems:
+    """That the items of a list differ, which the API server checks for lists of type set and map.
+
+    Attributes:
+        key: Attribute that tells items apart; the whole item where there is none.
+    """
+
+    key: str = ""
+
+    def to_schema(self) -> dict[str, Any]:
+        """Return the keywords that make the API server check it."""
+        if not self.key:
+            return {"x-kubernetes-list-type": "set"}
+        return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [to_camel(self.key)]}
+
+    def check(self, items: list[T]) -> list[T]:
+        """Return the items, or raise the error that pydantic collects into a ValidationError."""
+        seen: dict[Any, int] = {}
+        for number, item in enumerate(items):
+            first = seen.setdefault(getattr(item, self.key) if self.key else item, number)
+            if first != number:
+                what = f"the {self.key} of entry" if self.key else "entry"
+                text = f"must differ from the other entries, but repeats {what} [{first}]; remove one of the two"
+                raise PydanticCustomError("duplicate", "{message}", {"message": text, "path": f"[{number}]"})
+        return items
+
+
+def ruled(
+    *rules: Rule, unique: UniqueItems | None = None, **field: Any
+) -> tuple[FieldInfo, *tuple[AfterValidator, ...]]:
     """Return the Annotated metadata of a scalar or list field that obeys the rules."""
-    extra = {"x-kubernetes-validations": [rule.to_schema() for rule in rules]}
-    schema_extra: dict[str, Any] = extra | field.pop("json_schema_extra", {})
+    schema_extra: dict[str, Any] = unique.to_schema() if unique else {}
+    if rules:
+        schema_extra["x-kubernetes-validations"] = [rule.to_schema() for rule in rules]
     info: FieldInfo = Field(json_schema_extra=schema_extra, **field)
-    return (info, *(AfterValidator(rule.check) for rule in rules))
+    checks = [rule.check for rule in rules] + ([unique.check] if unique else [])
+    return (info, *(AfterValidator(check) for check in checks))
 
 
 class ApiModel(BaseModel):
@@ -100,6 +135,9 @@ def count_set(model: ApiModel, *names: str) -> int:
 
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+LABEL_VALUE = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 
 _OBJECT_NAME = Rule(
     cel=f"self.matches('{DNS_SUBDOMAIN}')",

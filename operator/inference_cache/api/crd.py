@@ -29,6 +29,7 @@ _COLUMNS: Final[list[dict[str, Any]]] = [
     {"name": "Fingerprint", "type": "string", "jsonPath": ".status.cacheFingerprint", "priority": 1, "description": "Layout fingerprint"},
     {"name": "Nodes", "type": "integer", "jsonPath": ".status.nodes.eligible", "priority": 1, "description": "Eligible nodes"},
     {"name": "vLLM", "type": "string", "jsonPath": ".status.rendered.vllm", "priority": 1, "description": "vLLM version rendered for"},
+    {"name": "PaysOff", "type": "string", "jsonPath": _condition("CachePaysOff", "status"), "priority": 1, "description": "Whether the cache is predicted to pay off"},
     {"name": "Message", "type": "string", "jsonPath": _condition("Ready", "message"), "priority": 1, "description": "What to do next"},
 ]  # fmt: skip
 

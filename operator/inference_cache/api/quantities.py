@@ -20,6 +20,9 @@ _FACTORS: Final = {
 }
 _PATTERN: Final = re.compile(r"^([0-9]{1,15})(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$")
 
+_DECIMAL: Final = ("m", "", "k", "M", "G", "T", "P")
+_BINARY: Final = ("Ki", "Mi", "Gi", "Ti", "Pi")
+
 GIB: Final = 2**30
 
 
@@ -47,18 +50,56 @@ def parse_allocatable(text: str) -> int:
         return 0
 
 
+def parse_allocatable_milli(text: str) -> int:
+    """Return the thousandths of a CPU that a node reports; nonsense counts as 0."""
+    if match := re.match(r"^([0-9]{1,15})m$", text):
+        return int(match.group(1))
+    if match := re.match(r"^([0-9]{1,9})[.]([0-9]{1,3})$", text):
+        return int(match.group(1)) * 1000 + int(match.group(2).ljust(3, "0"))
+    return parse_allocatable(text) * 1000
+
+
 def format_gib(size: int) -> str:
     """Return a whole number of GiB in the form that the API server keeps, rounding up.
 
     The API server rewrites quantities to their canonical suffix (1024Gi becomes 1Ti); emitting that form ourselves keeps
     an unchanged object equal to what is stored.
     """
-    gib = -(-size // GIB)
-    for suffix in ("Gi", "Ti"):
-        if gib % 1024 or gib == 0:
-            return f"{gib}{suffix}"
-        gib //= 1024
-    return f"{gib}Pi"
+    return _format_binary(-(-size // GIB), ("Gi", "Ti", "Pi"))
+
+
+def format_mib(size: int) -> str:
+    """Return a whole number of MiB in the form that the API server keeps, rounding up."""
+    return _format_binary(-(-size // 2**20), ("Mi", "Gi", "Ti", "Pi"))
+
+
+def parse_milli(text: str) -> int:
+    """Return the thousandths that an amount stands for.
+
+    Raises:
+        ValueError: The text is not a whole number with an optional suffix.
+    """
+    return parse_quantity(text[:-1]) if text.endswith("m") else parse_quantity(text) * 1000
+
+
+def format_amount(text: str) -> str:
+    """Return an amount in the form that the API server keeps: 1024Mi becomes 1Gi, 1000m becomes 1."""
+    number = text.rstrip("".join({*_DECIMAL, *_BINARY}))
+    suffix = text[len(number) :]
+    suffixes, factor = (_BINARY, 1024) if suffix in _BINARY else (_DECIMAL, 1000)
+    return _shorten(int(number), suffixes[suffixes.index(suffix) :], factor)
+
+
+def _format_binary(count: int, suffixes: tuple[str, ...]) -> str:
+    return _shorten(count, suffixes, 1024)
+
+
+def _shorten(count: int, suffixes: tuple[str, ...], factor: int) -> str:
+    for suffix in suffixes[:-1]:
+        if count % factor or count == 0:
+            return f"{count}{suffix}"
+        count //= factor
+    return f"{count}{suffixes[-1]}"
 
 
 def _is_at_least_one_gib(text: str) -> bool:
@@ -70,7 +111,7 @@ MemorySize = Annotated[
     *ruled(
         Rule(
             cel="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0 && self.matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')",
-            message="must be a whole quantity of at least 1Gi; write it with a unit, for instance 1200Gi",
+            message="must be a whole quantity of at least 1Gi with a unit such as Gi, Ti or G; write for instance 1200Gi",
             holds=_is_at_least_one_gib,
         ),
         min_length=1,

@@ -71,6 +71,90 @@ class Rendered(ApiModel):
     """Tiers from fast to slow, for instance 1200Gi+S3."""
 
 
+Amount = Annotated[str, Field(max_length=20)]
+
+
+class Sizing(ApiModel):
+    """What the operator computed from the spec for each pod."""
+
+    memory_tier: Amount
+    """DRAM for KV, all GPUs together."""
+    memory_tier_per_gpu: Amount
+    """Share of one GPU in it."""
+    pod_memory: Amount
+    """Memory that a pod requests, huge pages not counted."""
+    shared_memory: Amount
+    """Size of /dev/shm."""
+    huge_pages: Amount | None = None
+    """Huge pages of 2Mi that a pod requests."""
+    locked_memory: Amount
+    """Memory that the processes pin; the container runtime's memlock limit must allow it."""
+    in_flight_loads: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Look-ups that may load from the object store at a time."""
+    termination_grace_seconds: Annotated[int, Field(ge=1, le=10_000)]
+    """Time that a pod gets to end: deregister, drain, unregister, stop the cache server."""
+
+
+class PercentRange(ApiModel):
+    """A range in per cent: the worse and the better order of turns."""
+
+    low: Annotated[int, Field(ge=0, le=100)]
+    """With turns in lock step, where LRU evicts what is needed next."""
+    high: Annotated[int, Field(ge=0, le=100)]
+    """With turns in random order."""
+
+
+_Figure = Annotated[str, Field(max_length=32)]
+_Names = Annotated[
+    list[Annotated[str, Field(max_length=64)]],
+    Field(max_length=MAX_EXAMPLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
+]
+
+
+class Capacity(ApiModel):
+    """What the capacity plan predicts for spec.workload; a model, not a measurement. Absent figures are unknown. `icd plan` explains each."""
+
+    bytes_per_token: Annotated[int, Field(ge=1)] | None = None
+    """KV of one token as stored."""
+    working_set: _Figure | None = None
+    """KV of all conversations."""
+    hbm_sessions: _Figure | None = None
+    """Conversations of one replica that fit its HBM, of all that it has."""
+    memory_fit_percent: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Configured size of the memory tier against one replica's working set."""
+    memory_hit_percent: PercentRange | None = None
+    """Tokens that hit in HBM or the memory tier from the second turn on."""
+    break_even: _Figure | None = None
+    """Rate of the link at which loading takes as long as computing."""
+    link: _Figure | None = None
+    """Rate that the way from the store can carry."""
+    gain_ceiling: _Figure | None = None
+    """Request rate with a perfect cache, over that without one."""
+    gain: _Figure | None = None
+    """Predicted range of the gain with the tiers as they are."""
+    limit: _Figure | None = None
+    """What to enlarge first."""
+    findings: _Names | None = None
+    """Reasons of the plan's findings."""
+    unknown: _Names | None = None
+    """Figures that the plan lacks."""
+
+
+class CacheSharing(ApiModel):
+    """Other deployments with the same layout fingerprint and bucket; they read each other's KV on purpose."""
+
+    deployments: Count
+    """How many others, in all namespaces."""
+    examples: (
+        Annotated[
+            list[Annotated[str, Field(max_length=253)]],
+            Field(max_length=MAX_EXAMPLES, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = None
+    """Those of the same namespace."""
+
+
 class InferenceCacheDeploymentStatus(ApiModel):
     """Observed state. Written by the operator alone, and only when it changes."""
 
@@ -90,5 +174,11 @@ class InferenceCacheDeploymentStatus(ApiModel):
     """Layout fingerprint of the current specification; deployments with the same one share cached KV in a common bucket."""
     rendered: Rendered | None = None
     """What the operator rendered."""
+    sizing: Sizing | None = None
+    """What was computed for each pod."""
+    sharing: CacheSharing | None = None
+    """Deployments that share this one's KV."""
+    capacity: Capacity | None = None
+    """What the capacity plan predicts."""
     nodes: NodeStatus | None = None
     """Which nodes can run a replica."""

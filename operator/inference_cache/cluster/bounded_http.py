@@ -2,7 +2,7 @@
 
 botocore's own transport limits single reads only, so a server that sends one byte now and then holds a thread for ever,
 and one that never ends its answer fills the memory. This one takes botocore's signed request and gives it the answer.
-It trusts the system's certificate authorities and honours the proxy variables of the environment.
+It trusts the system's certificate authorities unless it is given others, and honours the proxy variables of the environment.
 """
 
 import asyncio
@@ -36,11 +36,20 @@ class _Raw(io.BytesIO):
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _trust_system() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def send_bounded(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+def build_trust(authorities: str | None) -> ssl.SSLContext:
+    """Return the trust in the system's certificate authorities, or in those of a PEM text alone.
+
+    Raises:
+        SSLError: The text holds no usable certificate.
+    """
+    return _trust_system() if authorities is None else ssl.create_default_context(cadata=authorities)
+
+
+def send_bounded(request: AWSPreparedRequest, trust: ssl.SSLContext | None = None, **_: Any) -> AWSResponse:
     """Send a request; a handler for botocore's event before-send, whose return value takes the place of the transport.
 
     Raises:
@@ -53,7 +62,7 @@ def send_bounded(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
     """
     url = str(request.url)
     try:
-        return asyncio.run(_exchange(request))
+        return asyncio.run(_exchange(request, trust or _trust_system()))
     except aiohttp.ClientSSLError as error:
         raise aws.SSLError(endpoint_url=url, error=error) from error
     except aiohttp.ConnectionTimeoutError as error:
@@ -70,7 +79,7 @@ def send_bounded(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         raise aws.HTTPClientError(request=request, error=error) from error
 
 
-async def _exchange(request: AWSPreparedRequest) -> AWSResponse:
+async def _exchange(request: AWSPreparedRequest, trust: ssl.SSLContext) -> AWSResponse:
     headers = {name: _as_text(value) for name, value in request.headers.items()}
     async with (
         aiohttp.ClientSession(
@@ -85,7 +94,7 @@ async def _exchange(request: AWSPreparedRequest) -> AWSResponse:
             data=request.body or None,
             skip_auto_headers=("Content-Type", "Accept-Encoding"),
             allow_redirects=False,
-            ssl=_tls(),
+            ssl=trust,
         ) as response,
     ):
         body = bytearray()

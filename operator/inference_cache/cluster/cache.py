@@ -5,13 +5,16 @@ resource versions order what arrives, and a periodic list finds what the watches
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from inference_cache.domain import names
 from inference_cache.domain.kinds import CHILD_KINDS, DEPLOYMENT, POD, Kind
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.pod_facts import PodFacts, project_pod
+from inference_cache.domain.sharing import Sharer
+
+from .sharing_index import SharingIndex
 
 Object = dict[str, Any]
 NamespacedName = tuple[str, str]
@@ -39,9 +42,15 @@ def _find_deployment(metadata: Object) -> str | None:
 
 
 class ObjectCache:
-    """Deployments, their children and their pods, by namespace and deployment name."""
+    """Deployments, their children and their pods, by namespace and deployment name.
 
-    def __init__(self) -> None:
+    Args:
+        touched: Called with a deployment whose sharing of KV changed because of another one.
+    """
+
+    def __init__(self, touched: Callable[[NamespacedName], None] = lambda _: None) -> None:
+        self._touched = touched
+        self._sharing = SharingIndex()
         self._deployments: dict[NamespacedName, Object] = {}
         self._children: dict[NamespacedName, dict[tuple[Kind, str], Live]] = defaultdict(dict)
         self._pods: dict[NamespacedName, dict[str, PodFacts]] = defaultdict(dict)
@@ -59,6 +68,10 @@ class ObjectCache:
     def pods(self, key: NamespacedName) -> list[PodFacts]:
         """Return the deployment's engine pods."""
         return list(self._pods.get(key, {}).values())
+
+    def sharers(self, key: NamespacedName) -> list[Sharer]:
+        """Return the deployments that share KV with this one, itself included; empty where it shares with none."""
+        return self._sharing.sharers(key)
 
     def keys(self) -> list[NamespacedName]:
         """Return every deployment."""
@@ -139,6 +152,7 @@ class ObjectCache:
         if kind is DEPLOYMENT:
             slim = {field: value for field, value in metadata.items() if field != "managedFields"}
             self._deployments[namespace, name] = {**body, "metadata": slim}
+            self._touch(self._sharing.put(body))
             return namespace, name
         before = self._drop(kind, namespace, name)
         deployment = _find_deployment(metadata)
@@ -154,6 +168,7 @@ class ObjectCache:
 
     def _drop(self, kind: Kind, namespace: str, name: str) -> NamespacedName | None:
         if kind is DEPLOYMENT:
+            self._touch(self._sharing.drop((namespace, name)))
             return (namespace, name) if self._deployments.pop((namespace, name), None) else None
         key = self._owners.pop((kind, namespace, name), None)
         if key is None:
@@ -167,6 +182,10 @@ class ObjectCache:
             if not self._children[key]:
                 del self._children[key]
         return key
+
+    def _touch(self, keys: Iterable[NamespacedName]) -> None:
+        for key in keys:
+            self._touched(key)
 
     def _bury(self, uid: str, version: str) -> None:
         self._buried[uid] = version

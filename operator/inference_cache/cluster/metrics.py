@@ -37,6 +37,10 @@ relists = Counter("inference_cache_watch_relists", "Lists after the first one, f
 cache_repairs = Counter("inference_cache_watch_repairs", "Objects that a list found stale in the cache.", ["kind"])
 loop_lag_seconds = Gauge("inference_cache_event_loop_lag_seconds", "Latest delay of the event loop.")
 writes = Counter("inference_cache_writes", "Objects written.", ["kind", "action"])
+version_table_faults = Gauge(
+    "inference_cache_version_table_faults",
+    "Faults in the ConfigMap that extends the table of versions; it is not used while there are any.",
+)
 condition = Gauge(
     "icd_condition", "1 for the current status of a condition.", ["namespace", "name", "type", "status", "reason"]
 )

@@ -7,30 +7,27 @@ import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Final
+from functools import cache, partial
+from typing import Any, Final, Literal
 
 import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
 
-from inference_cache.api.v1alpha1 import ObjectStoreTier
+from inference_cache.api.cache import Addressing, ObjectStoreTier
 from inference_cache.domain.preflight import BucketFacts
 from inference_cache.domain.reasons import Reason
 
-from .bounded_http import OversizedAnswerError, send_bounded
+from .bounded_http import OversizedAnswerError, build_trust, send_bounded
 
 # botocore logs whole requests at DEBUG, signature included.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
-_CONFIG: Final = Config(
-    signature_version="s3v4",
-    s3={"addressing_style": "virtual"},
-    retries={"total_max_attempts": 1},
-    # Third-party stores reject the checksums that newer SDKs add by default (boto/boto3#4392).
-    request_checksum_calculation="when_required",
-    response_checksum_validation="when_required",
-)
+_STYLES: Final[dict[Addressing | None, Literal["virtual", "path"]]] = {
+    None: "virtual",
+    Addressing.VIRTUAL_HOST: "virtual",
+    Addressing.PATH: "path",
+}
 _WORKERS: Final = 8
 _DEADLINE_SECONDS: Final = 15
 
@@ -79,12 +76,18 @@ class BucketProber:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="bucket-probe")
 
-    async def probe(self, store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
-        """Return what a signed request found; never raises, and ends within 15 seconds."""
+    async def probe(self, store: ObjectStoreTier, keys: S3Keys, authorities: str | None = None) -> BucketFacts:
+        """Return what a signed request found; never raises, and ends within 15 seconds.
+
+        Args:
+            store: The tier.
+            keys: To sign with.
+            authorities: Certificate authorities in PEM form that take the place of the system's.
+        """
         loop = asyncio.get_running_loop()
         try:
             return await asyncio.wait_for(
-                loop.run_in_executor(self._pool, probe_bucket, store, keys), timeout=_DEADLINE_SECONDS
+                loop.run_in_executor(self._pool, probe_bucket, store, keys, authorities), timeout=_DEADLINE_SECONDS
             )
         except TimeoutError:
             return BucketFacts(Reason.StoreUnreachable, f"no answer within {_DEADLINE_SECONDS} s", passing=True)
@@ -94,8 +97,24 @@ class BucketProber:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
+@cache
+def _build_config(style: Literal["virtual", "path"]) -> Config:
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": style},
+        retries={"total_max_attempts": 1},
+        # Third-party stores reject the checksums that newer SDKs add by default (boto/boto3#4392).
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def probe_bucket(store: ObjectStoreTier, keys: S3Keys, authorities: str | None = None) -> BucketFacts:
     """Ask the bucket: HEAD, and on refusal a GET, whose error has the body that HEAD lacks."""
+    try:
+        trust = build_trust(authorities)
+    except ssl.SSLError as failure:
+        return BucketFacts(Reason.CAMalformed, str(failure)[:300])
     try:
         with _making_clients:
             client = _session().client(
@@ -104,13 +123,13 @@ def probe_bucket(store: ObjectStoreTier, keys: S3Keys) -> BucketFacts:
                 region_name=store.region,
                 aws_access_key_id=keys.access_key,
                 aws_secret_access_key=keys.secret_key,
-                config=_CONFIG,
+                config=_build_config(_STYLES[store.addressing]),
             )
     except (aws.BotoCoreError, ValueError) as failure:
         # Nothing of the keys is in these: they are about endpoint and region.
         return BucketFacts(Reason.StoreError, f"boto3 refuses endpoint or region: {failure}"[:300])
     # The stubs do not know that what this handler returns is used as the response.
-    transport: Any = send_bounded
+    transport: Any = partial(send_bounded, trust=trust)
     client.meta.events.register("before-send.s3", transport)
     bucket = store.bucket.name
     try:

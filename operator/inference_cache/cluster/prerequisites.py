@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from inference_cache.api.cache import ObjectStoreTier
 from inference_cache.domain.defaults import Settled
-from inference_cache.domain.kinds import SECRET
+from inference_cache.domain.kinds import CONFIG_MAP, SECRET
 from inference_cache.domain.preflight import (
     S3_KEYS,
     BucketFacts,
+    CAFacts,
+    CAState,
     KeyState,
     SecretFacts,
     check_credentials,
@@ -35,6 +38,7 @@ _FIRST_RETRY_SECONDS: Final = 2
 _LAST_RETRY_SECONDS: Final = 30
 # While pods are not ready, a good answer may be the very thing that changed.
 _DOUBT_SECONDS: Final = 20
+_PEM: Final = "-----BEGIN CERTIFICATE-----"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Prerequisites:
     asked_for: object
     secrets: Mapping[str, SecretFacts]
     bucket: BucketFacts | None
+    authorities: CAFacts | None
     good: bool
     looked: float
     look_again: float
@@ -114,14 +119,18 @@ class PrerequisiteReader:
             if store is not None and store.credentials.secret_ref.name == name:
                 keys = _s3_keys(data)
         bucket = None
-        if store is not None and keys is not None:
-            bucket = await self._prober.probe(store, keys)
+        authorities = await self._read_authorities(identity.namespace, store)
+        trusted = authorities is None or authorities.state is CAState.PRESENT
+        if store is not None and keys is not None and trusted:
+            bucket = await self._prober.probe(store, keys, authorities.pem if authorities else None)
+            if bucket.reason is Reason.CAMalformed:
+                authorities = CAFacts(CAState.MALFORMED)
         good = not check_credentials(settled, secrets).blocks and (
             store is None or (bucket is not None and bucket.reason is Reason.BucketReachable)
         )
         delay = self._next_delay(known if known and known.asked_for == asked_for else None, good=good)
         now = self._clock()
-        return Prerequisites(asked_for, secrets, bucket, good, now, now + delay, delay)
+        return Prerequisites(asked_for, secrets, bucket, authorities, good, now, now + delay, delay)
 
     def _next_delay(self, known: Prerequisites | None, *, good: bool) -> float:
         if good:
@@ -132,6 +141,20 @@ class PrerequisiteReader:
 
     def _budget(self) -> float:
         return min(_BUDGET_SECONDS, self._good_seconds / 30) * len(self._known)
+
+    async def _read_authorities(self, namespace: str, store: ObjectStoreTier | None) -> CAFacts | None:
+        if store is None or store.tls is None:
+            return None
+        try:
+            found = await self._gateway.read(CONFIG_MAP, namespace, store.tls.ca_ref.config_map)
+        except RefusedError:
+            return CAFacts(CAState.FORBIDDEN)
+        if found is None:
+            return CAFacts(CAState.NO_CONFIG_MAP)
+        text = (found.get("data") or {}).get(store.tls.ca_ref.key)
+        if text is None:
+            return CAFacts(CAState.NO_KEY)
+        return CAFacts(CAState.PRESENT, text) if _PEM in text else CAFacts(CAState.MALFORMED)
 
     async def _read_secret(self, namespace: str, name: str) -> dict[str, Any] | SecretFacts:
         try:

@@ -5,15 +5,14 @@ A pass may end anywhere, by crash or by error, and the next one finds its way fr
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from inference_cache.api.parsing import parse_spec
-from inference_cache.domain.defaults import settle
+from inference_cache.domain.assemble import Platform, assemble
+from inference_cache.domain.deployment_capacity import check_payoff, plan_deployment, summarize_capacity
 from inference_cache.domain.desired import build_desired
-from inference_cache.domain.fingerprint import compute_fingerprint
 from inference_cache.domain.kinds import DEPLOYMENT, STATEFUL_SET
 from inference_cache.domain.live import Live
 from inference_cache.domain.node_policy import check_nodes
@@ -23,9 +22,9 @@ from inference_cache.domain.preflight import check_credentials, check_object_sto
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.rollout import ReplacementPlan, plan_replacements
 from inference_cache.domain.scope import Identity, Scope
+from inference_cache.domain.sharing import summarize_sharing
 from inference_cache.domain.summary import Outcome, find_blocker, summarize, summarize_failure
-from inference_cache.domain.verdict import ConditionType, bad, ok
-from inference_cache.domain.versions import DEFAULT_PAIR
+from inference_cache.domain.verdict import ConditionType, Verdict, bad
 from inference_cache.domain.workload_state import WorkloadState, check_workload, observe_workload
 
 from .cache import NamespacedName, ObjectCache
@@ -48,14 +47,6 @@ _LAST_AGAIN_SECONDS: Final = 15.0
 _LASTING_FAILURES: Final = 3
 
 
-@dataclass(frozen=True)
-class OperatorFacts:
-    """What a pass needs to know of the operator itself."""
-
-    namespace: str
-    engine_image: str | None
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
@@ -71,7 +62,7 @@ class Reconciler:
         nodes: NodeReflector,
         prerequisites: PrerequisiteReader,
         events: EventRecorder,
-        facts: OperatorFacts,
+        platform: Callable[[], Platform],
         now: Callable[[], str] = _now,
     ) -> None:
         self._gateway = gateway
@@ -79,7 +70,7 @@ class Reconciler:
         self._nodes = nodes
         self._prerequisites = prerequisites
         self._events = events
-        self._facts = facts
+        self._platform = platform
         self._now = now
         self._executor = Executor(gateway, cache)
         self._uids: dict[NamespacedName, str] = {}
@@ -118,9 +109,16 @@ class Reconciler:
             outcome = Outcome(identity.name, deployment["metadata"]["generation"], None, (verdict,))
             await self._report(identity, deployment, outcome, [])
             return None
-        return await self._reconcile_valid(identity, deployment, self._build_scope(identity, settle(spec)))
+        assembly = assemble(identity, spec, self._platform())
+        if assembly.scope is None:
+            outcome = Outcome(identity.name, deployment["metadata"]["generation"], None, assembly.checks)
+            await self._report(identity, deployment, outcome, [])
+            return None
+        return await self._reconcile_valid(identity, deployment, assembly.scope, assembly.checks)
 
-    async def _reconcile_valid(self, identity: Identity, deployment: dict[str, Any], scope: Scope) -> float | None:
+    async def _reconcile_valid(
+        self, identity: Identity, deployment: dict[str, Any], scope: Scope, spec_checks: Sequence[Verdict]
+    ) -> float | None:
         key = (identity.namespace, identity.name)
         generation = deployment["metadata"]["generation"]
         before, _ = self._observe_workload(key, scope)
@@ -128,10 +126,10 @@ class Reconciler:
         prerequisites = await self._prerequisites.observe(identity, generation, scope.settled, healthy=healthy)
         node_verdict, node_status = check_nodes(scope.settled, self._nodes.snapshot())
         checks = (
-            ok(ConditionType.SPEC_VALID, Reason.SpecAccepted),
+            *spec_checks,
             node_verdict,
             check_credentials(scope.settled, prerequisites.secrets),
-            check_object_store(scope.settled, prerequisites.bucket),
+            check_object_store(scope.settled, prerequisites.bucket, prerequisites.authorities),
         )
         blocker = find_blocker(checks)
         pods = self._cache.pods(key)
@@ -149,6 +147,7 @@ class Reconciler:
                 Notice(Reason.PodReplaced, f"Deleted pod {name} of an older specification.") for name in deleted
             ]
         obstacles = (*plan.obstacles, *execution.obstacles)
+        capacity = plan_deployment(scope.settled)
         outcome = Outcome(
             name=identity.name,
             generation=generation,
@@ -159,6 +158,9 @@ class Reconciler:
             else check_workload(state, self._own_pods(key), blocker),
             state=state,
             nodes=node_status,
+            payoff=check_payoff(scope.settled, capacity),
+            capacity=summarize_capacity(capacity),
+            sharing=summarize_sharing(identity.namespace, identity.name, self._cache.sharers(key)),
             obstacles=obstacles,
             held=plan.held,
             outdated=replacement.outdated,
@@ -174,12 +176,6 @@ class Reconciler:
         except RefusedError as error:
             execution.obstacles.append(Obstacle(error.reason, str(error)))
             return []
-
-    def _build_scope(self, identity: Identity, settled: Any) -> Scope:
-        engine = settled.spec.engine
-        image = (engine.image if engine else None) or self._facts.engine_image or DEFAULT_PAIR.default_image
-        fingerprint = compute_fingerprint(settled, DEFAULT_PAIR)
-        return Scope(identity, settled, DEFAULT_PAIR, fingerprint, image, self._facts.namespace)
 
     def _observe_workload(self, key: NamespacedName, scope: Scope) -> tuple[WorkloadState, ReplacementPlan]:
         workload = self._find_workload(key)

@@ -1,5 +1,6 @@
 """An object as it was observed, reduced to what decisions need."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,15 @@ def project_live(kind: Kind, body: dict[str, Any]) -> Live:
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        body={**body, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata},
+        body={**_share_data(body), "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata},
         created_by_update=any(is_ours(entry) and entry.get("operation") == "Update" for entry in managed),
         foreign=list_foreign_fields(managed),
     )
+
+
+def _share_data(body: dict[str, Any]) -> dict[str, Any]:
+    """Keep one copy of texts that the ConfigMaps of all deployments have in common, such as the agent's program."""
+    data = body.get("data")
+    if not isinstance(data, dict):
+        return body
+    return {**body, "data": {key: sys.intern(text) if isinstance(text, str) else text for key, text in data.items()}}

@@ -33,7 +33,10 @@ CACHE_HTTP_PORT: Final = 8080
 CACHE_REQUEST_PORT: Final = 5555
 
 GPU_RESOURCE: Final = "nvidia.com/gpu"
+HUGE_PAGES_RESOURCE: Final = "hugepages-2Mi"
 GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
+DRIVER_MAJOR_LABEL: Final = "nvidia.com/cuda.driver-version.major"
 
 
 def selector_labels(name: str) -> dict[str, str]:
@@ -53,6 +56,11 @@ def object_labels(name: str) -> dict[str, str]:
     would adopt the children and prune them.
     """
     return {LABEL_NAME: APPLICATION, LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_DEPLOYMENT: name}
+
+
+def agent_name(name: str) -> str:
+    """Return the name of the ConfigMap that holds the agent's programs."""
+    return f"{name}-agent"
 
 
 def headless_name(name: str) -> str:

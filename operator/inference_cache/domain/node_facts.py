@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from inference_cache.api.quantities import parse_allocatable
+from inference_cache.api.quantities import parse_allocatable, parse_allocatable_milli
 
 from . import names
 
@@ -24,6 +24,8 @@ class NodeFacts:
     Attributes:
         gpus: Allocatable GPUs, or None where the resource is not advertised at all: those are different faults.
         memory: Allocatable memory in bytes.
+        milli_cpus: Allocatable CPU in thousandths.
+        huge_pages: Allocatable huge pages of 2Mi in bytes.
     """
 
     name: str
@@ -33,6 +35,8 @@ class NodeFacts:
     taints: tuple[Taint, ...]
     gpus: int | None
     memory: int
+    milli_cpus: int = 0
+    huge_pages: int = 0
 
 
 def project_node(node: dict[str, Any]) -> NodeFacts:
@@ -53,4 +57,6 @@ def project_node(node: dict[str, Any]) -> NodeFacts:
         ),
         gpus=None if gpus is None else parse_allocatable(gpus),
         memory=parse_allocatable(allocatable.get("memory", "0")),
+        milli_cpus=parse_allocatable_milli(allocatable.get("cpu", "0")),
+        huge_pages=parse_allocatable(allocatable.get(names.HUGE_PAGES_RESOURCE, "0")),
     )

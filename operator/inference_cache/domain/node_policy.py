@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from inference_cache.api.quantities import format_gib
+from inference_cache.api.nodes import Nodes, TaintEffect, Toleration, TolerationOperator
+from inference_cache.api.quantities import format_gib, parse_quantity
 from inference_cache.api.status import NodeReasonCount, NodeStatus
-from inference_cache.api.v1alpha1 import Nodes, TaintEffect, Toleration, TolerationOperator
 
 from . import names
 from .defaults import Settled
 from .gpu_products import expand_products
+from .gpu_requirements import least_gpu_memory_mib
 from .node_facts import NodeFacts, Taint
 from .reasons import Reason
 from .sizing import Sizes, compute_sizes
@@ -36,6 +37,9 @@ class Need:
     nodes: Nodes | None
     products: frozenset[str]
     sizes: Sizes
+    memory: int = 0
+    gpu_memory_mib: int = 0
+    driver_major: int = 0
 
 
 Check = Callable[[NodeFacts, Need], Reason | None]
@@ -68,16 +72,55 @@ def check_gpu_count(node: NodeFacts, need: Need) -> Reason | None:
     return Reason.GPUCountTooLow if node.gpus < need.sizes.gpus else None
 
 
+def check_gpu_memory(node: NodeFacts, need: Need) -> Reason | None:
+    """Each GPU must have the required memory; the label counts MiB."""
+    if not need.gpu_memory_mib:
+        return None
+    found = _read_number(node, names.GPU_MEMORY_LABEL)
+    if found is None:
+        return Reason.GPUMemoryUnknown
+    return Reason.GPUMemoryTooSmall if found < need.gpu_memory_mib else None
+
+
+def check_driver(node: NodeFacts, need: Need) -> Reason | None:
+    """The driver must be new enough."""
+    if not need.driver_major:
+        return None
+    found = _read_number(node, names.DRIVER_MAJOR_LABEL)
+    if found is None:
+        return Reason.DriverUnknown
+    return Reason.DriverTooOld if found < need.driver_major else None
+
+
+def check_cpus(node: NodeFacts, need: Need) -> Reason | None:
+    """The node must have the CPUs of one replica."""
+    return Reason.CPUsTooFew if node.milli_cpus < need.sizes.pod_milli_cpus else None
+
+
 def check_memory(node: NodeFacts, need: Need) -> Reason | None:
-    """The node must have the memory of one replica."""
-    return Reason.MemoryTooSmall if node.memory < need.sizes.pod_memory else None
+    """The node must have the memory of one replica, and what the spec asks for."""
+    return Reason.MemoryTooSmall if node.memory < max(need.memory, need.sizes.pod_memory) else None
+
+
+def check_huge_pages(node: NodeFacts, need: Need) -> Reason | None:
+    """The node must have the huge pages of one memory tier."""
+    return Reason.HugePagesTooFew if node.huge_pages < need.sizes.huge_pages else None
+
+
+def _read_number(node: NodeFacts, label: str) -> int | None:
+    text = node.labels.get(label, "")
+    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 NODE_CHECKS: Final[tuple[Check, ...]] = (
     check_ready,  # first: the other facts of a lost node are old
     check_schedulable,
     check_gpu_product,  # before the count: a wrong model is not mended by more of it
+    check_gpu_memory,
+    check_driver,
     check_gpu_count,
+    check_cpus,
+    check_huge_pages,
     check_memory,
 )
 
@@ -137,8 +180,16 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
 
 def _build_need(settled: Settled) -> Need:
     nodes = settled.spec.nodes
-    gpu = nodes.requirements.gpu if nodes and nodes.requirements else None
-    return Need(nodes, frozenset(expand_products(gpu.products)) if gpu else frozenset(), compute_sizes(settled))
+    wanted = nodes.requirements if nodes else None
+    gpu = wanted.gpu if wanted else None
+    return Need(
+        nodes,
+        frozenset(expand_products(gpu.products)) if gpu and gpu.products else frozenset(),
+        compute_sizes(settled),
+        memory=parse_quantity(wanted.memory) if wanted and wanted.memory else 0,
+        gpu_memory_mib=least_gpu_memory_mib(gpu),
+        driver_major=(gpu.driver_major_at_least if gpu else None) or 0,
+    )
 
 
 def _summarize(settled: Settled, need: Need, status: NodeStatus, other_products: list[str]) -> Verdict:

@@ -99,7 +99,7 @@ def plan_writes(
     obstacles: list[Obstacle] = []
     for manifest in desired:
         current = found.get((manifest.kind, manifest.name))
-        if held and (running is None or (current is None and manifest.kind is CONFIG_MAP)):
+        if held and (running is None or (current is None and _is_for_later(manifest, running))):
             continue
         if held and manifest.kind is STATEFUL_SET:
             actions.extend(_plan_scale(identity, manifest, running))
@@ -109,11 +109,12 @@ def plan_writes(
             obstacles.append(step)
         elif step is not None:
             actions.append(step)
+    wanted = {(item.kind, item.name) for item in desired}
     if held and running is not None:
         obstacles.extend(
             Obstacle(Reason.RunningConfigLost, f"{CONFIG_MAP} {name} of the running pods is gone.")
             for name in sorted(_list_config_maps(running))
-            if (CONFIG_MAP, name) not in found
+            if (CONFIG_MAP, name) not in found and (CONFIG_MAP, name) not in wanted
         )
     if not held and not obstacles:
         actions.extend(_plan_prune(identity, desired, found, pods))
@@ -187,6 +188,11 @@ def _plan_prune(
         and not item.terminating
         and not (kind is CONFIG_MAP and name in in_use)
     ]
+
+
+def _is_for_later(manifest: Manifest, running: Live) -> bool:
+    """Whether an object belongs to pods of the new template alone."""
+    return manifest.kind is CONFIG_MAP and manifest.name not in _list_config_maps(running)
 
 
 def _list_config_maps(workload: Live) -> set[str]:

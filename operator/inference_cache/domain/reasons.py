@@ -46,6 +46,69 @@ class Reason(Enum):
         "Correct the named fields, and install the CRDs of this operator version.",
     )
     NotStalled = Explanation("No one needs to act.")
+    MemoryTierTooSmall = Explanation(
+        "The memory tier cannot hold the contexts that are loaded from the store at a time, so loads would starve.",
+        "Enlarge cache.tiers[].memory.size, or lower objectStore.maxInFlightLoads or model.maxModelLen.",
+    )
+    ResourcesTooSmall = Explanation(
+        "A resource override is less than the processes need, or a request exceeds its limit.",
+        "Raise the named value, or remove it to get the computed one.",
+    )
+
+    # Compatible
+    VersionsCompatible = Explanation("Versions, options, model and Kubernetes go together.")
+    EngineVersionsUnknown = Explanation(
+        "Nobody says which vLLM and LMCache versions the image holds, so neither options nor the cache's key format are known.",
+        "Set engine.versions {vllm, lmcache}, or use a tag such as vllm-0.32.0-lmcache-0.5.6.",
+    )
+    EngineVersionsContradict = Explanation(
+        "engine.versions and the tag of the image name different versions.", "Correct one of them."
+    )
+    KnownBadVersions = Explanation(
+        "These versions are known to fail or to corrupt answers together; the message names the upstream issue.",
+        "Use a supported pair.",
+    )
+    UnsupportedVersions = Explanation(
+        "The pair of versions is not in the compatibility table.",
+        "Use a supported pair, or add yours to the ConfigMap inference-cache-versions in the operator's namespace.",
+    )
+    OptionUnknown = Explanation(
+        "An entry of engine.extraArgs is no option of this vLLM version, or its value is not of the option's type.",
+        "Correct the entry; vllm serve --help of that version lists the options.",
+    )
+    FeatureUnsupported = Explanation(
+        "The version pair cannot do what a field asks for.", "Use a pair that can, or remove the field."
+    )
+    KubernetesTooOld = Explanation(
+        "The cluster's Kubernetes version lacks a feature that the pods need.", "Upgrade the cluster."
+    )
+    HybridModelInStore = Explanation(
+        "Models with sliding-window, linear or state-space layers answered wrongly after a restart with stored KV (LMCache#4492, LMCache#4674).",
+        "Remove the objectStore tier, or serve a model with full attention.",
+    )
+    ChunkNotMultiple = Explanation(
+        "cache.chunkTokens is no multiple of the engine's block size for this kind of attention.",
+        "Write a multiple of 128; 256 suits most models.",
+    )
+    ParallelismImpossible = Explanation(
+        "The model's attention heads cannot be divided among that many GPUs; vLLM would not start.",
+        "Choose an engine.tensorParallelSize that divides the number of attention heads.",
+    )
+
+    # CachePaysOff
+    PredictedToPay = Explanation("By the capacity plan, loading from the tiers is faster than computing again.")
+    PredictedBelowBreakEven = Explanation(
+        "By the capacity plan, the link to the store is slower than computing again: the object store tier would make serving slower.",
+        "Widen the link, enlarge the memory tier, or remove the objectStore tier.",
+    )
+    CacheAddsNothing = Explanation(
+        "By the capacity plan, the tiers hold nothing that HBM does not hold already.",
+        "Enlarge the memory tier several times, or set cache.mode to Disabled.",
+    )
+    PayoffUnknown = Explanation(
+        "Whether the cache pays off is not known.",
+        "Declare what the message names: model.architecture, workload, objectStore.link, nodes.requirements.gpu.products.",
+    )
 
     # Nodes
     NodesAvailable = Explanation("Enough nodes meet the requirements.")
@@ -75,8 +138,32 @@ class Reason(Enum):
     GPUCountTooLow = Explanation(
         "The node has fewer GPUs than one replica needs.", "Lower engine.tensorParallelSize, or use larger nodes."
     )
+    GPUMemoryUnknown = Explanation(
+        "The node has no label nvidia.com/gpu.memory, so the memory of its GPUs is unknown.",
+        "Install GPU Feature Discovery (part of the NVIDIA GPU operator).",
+    )
+    GPUMemoryTooSmall = Explanation(
+        "The node's GPUs have less memory than required.",
+        "Lower nodes.requirements.gpu.minMemoryPerGPU, or use other nodes.",
+    )
+    DriverUnknown = Explanation(
+        "The node has no label nvidia.com/cuda.driver-version.major, so its driver is unknown.",
+        "Install GPU Feature Discovery (part of the NVIDIA GPU operator).",
+    )
+    DriverTooOld = Explanation(
+        "The node's NVIDIA driver is older than required.",
+        "Upgrade the driver, or lower nodes.requirements.gpu.driverMajorAtLeast.",
+    )
+    CPUsTooFew = Explanation(
+        "The node has fewer CPUs than one replica requests.", "Lower the cpu of engine.resources, or use larger nodes."
+    )
+    HugePagesTooFew = Explanation(
+        "The node has fewer huge pages of 2Mi than the memory tier needs.",
+        "Reserve them on the node (vm.nr_hugepages, then restart the kubelet), or set memory.pages to Standard.",
+    )
     MemoryTooSmall = Explanation(
-        "The node has less memory than one replica requests.", "Lower the memory tier's size, or use larger nodes."
+        "The node has less memory than one replica requests or than nodes.requirements.memory.",
+        "Lower the memory tier's size, or use larger nodes.",
     )
 
     # Credentials
@@ -114,6 +201,17 @@ class Reason(Enum):
     HostNotFound = Explanation(
         "The host name BUCKET.ENDPOINT does not resolve.",
         "Add wildcard DNS for the endpoint; LMCache reaches buckets by host name only.",
+    )
+    CANotFound = Explanation(
+        "The ConfigMap with the store's authorities does not exist.", "Create it in the deployment's namespace."
+    )
+    CAKeyMissing = Explanation(
+        "The ConfigMap with the store's authorities lacks the key.",
+        "Add the key named in the message, or correct tls.caRef.key.",
+    )
+    CAMalformed = Explanation(
+        "The store's authorities are no certificates in PEM form.",
+        "Write the PEM text, beginning with -----BEGIN CERTIFICATE-----.",
     )
     CertificateUntrusted = Explanation(
         "The store's TLS certificate is not trusted.", "Correct the certificate or its names."

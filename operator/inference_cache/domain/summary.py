@@ -4,12 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference_cache.api.status import Condition, InferenceCacheDeploymentStatus, NodeStatus, Rendered
+from inference_cache.api.cache import CacheMode
+from inference_cache.api.quantities import format_gib, format_mib
+from inference_cache.api.status import (
+    CacheSharing,
+    Capacity,
+    Condition,
+    InferenceCacheDeploymentStatus,
+    NodeStatus,
+    Rendered,
+    Sizing,
+)
 
 from . import names
+from .graces import compute_graces
 from .plan import Obstacle
 from .reasons import Reason
 from .scope import Scope
+from .sizing import compute_sizes
 from .verdict import MAX_MESSAGE, ConditionType, Truth, Verdict, bad, ok
 from .workload_state import WorkloadState
 
@@ -35,6 +47,9 @@ class Outcome:
     workload: Verdict | None = None
     state: WorkloadState | None = None
     nodes: NodeStatus | None = None
+    sharing: CacheSharing | None = None
+    payoff: Verdict | None = None
+    capacity: Capacity | None = None
     obstacles: tuple[Obstacle, ...] = ()
     held: bool = False
     outdated: int = 0
@@ -60,6 +75,7 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         _check_stalled(outcome),
         *outcome.checks,
         *([outcome.workload] if outcome.workload else []),
+        *([outcome.payoff] if outcome.payoff else []),
     ]
     times = {item["type"]: item for item in (previous or {}).get("conditions", [])}
     state = outcome.state
@@ -72,6 +88,9 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         selector=names.selector_text(outcome.name),
         cache_fingerprint=outcome.scope.fingerprint if outcome.scope else None,
         rendered=_summarize_rendered(outcome.scope) if outcome.scope else None,
+        sizing=_summarize_sizing(outcome.scope) if outcome.scope else None,
+        sharing=outcome.sharing,
+        capacity=outcome.capacity,
         nodes=outcome.nodes,
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -135,10 +154,20 @@ def _check_ready(outcome: Outcome) -> Verdict:
     trouble = next((v for v in outcome.checks if v.condition in _CACHE_CONDITIONS and v.blocks), None)
     if trouble is not None:
         message = f"{state.ready} of {state.wanted} pods serve, but {trouble.condition} is {trouble.status}: {trouble.message}"
-        return ok(condition, Reason.CacheDegraded, message)
+        status = Truth.FALSE if _needs_cache(outcome) else Truth.TRUE
+        return Verdict(condition, status, Reason.CacheDegraded, message)
     return ok(
         condition, Reason.Ready, f"{state.ready} of {state.wanted} pods run the current specification and are ready."
     )
+
+
+def _needs_cache(outcome: Outcome) -> bool:
+    return outcome.scope is not None and outcome.scope.settled.cache_mode is CacheMode.REQUIRED
+
+
+def _waits_for_blocker(outcome: Outcome) -> bool:
+    """Whether nothing goes on until the blocker is mended: no pods yet, a change held, or a cache that is required."""
+    return outcome.held or outcome.workload is None or _needs_cache(outcome)
 
 
 def _check_progress(outcome: Outcome, ready: Verdict) -> Verdict:
@@ -146,7 +175,7 @@ def _check_progress(outcome: Outcome, ready: Verdict) -> Verdict:
     if ready.status is Truth.TRUE:
         return Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
     blocker = find_blocker(outcome.checks)
-    if outcome.obstacles or (blocker is not None and (outcome.held or outcome.workload is None)):
+    if outcome.obstacles or (blocker is not None and _waits_for_blocker(outcome)):
         lasting = any(item.reason is not Reason.ChildTerminating for item in outcome.obstacles)
         reason = Reason.ChangeHeld if outcome.state and outcome.state.exists else Reason.Waiting
         cause = outcome.obstacles[0].reason if outcome.obstacles else blocker.reason if blocker else Reason.Waiting
@@ -162,18 +191,36 @@ def _check_stalled(outcome: Outcome) -> Verdict:
     if lasting is not None:
         return Verdict(condition, Truth.TRUE, lasting.reason, f"{lasting.message} {lasting.reason.remedy}".strip())
     blocker = find_blocker(outcome.checks)
-    if blocker is not None and not blocker.passing and (outcome.held or outcome.workload is None):
+    if blocker is not None and not blocker.passing and _waits_for_blocker(outcome):
         return Verdict(condition, Truth.TRUE, blocker.reason, blocker.message)
     return Verdict(condition, Truth.FALSE, Reason.NotStalled, Reason.NotStalled.meaning)
 
 
 def _summarize_rendered(scope: Scope) -> Rendered:
-    memory = next(tier.memory.size for tier in scope.settled.spec.cache.tiers if tier.memory is not None)
-    store = scope.settled.object_store
+    settled = scope.settled
+    store = settled.object_store
+    tiers = [format_gib(settled.memory_bytes)] if settled.cache_enabled else ["None"]
     return Rendered(
         engine_image=scope.image,
         vllm=scope.pair.vllm,
         lmcache=scope.pair.lmcache,
         transport="None" if store is None else "TCP",
-        tiers=memory if store is None else f"{memory}+S3",
+        tiers="+".join(tiers if store is None else [*tiers, "S3"]),
+    )
+
+
+def _summarize_sizing(scope: Scope) -> Sizing | None:
+    settled = scope.settled
+    if not settled.cache_enabled:
+        return None
+    sizes = compute_sizes(settled)
+    return Sizing(
+        memory_tier=format_mib(sizes.memory_tier),
+        memory_tier_per_gpu=format_mib(sizes.memory_tier // sizes.gpus),
+        pod_memory=format_gib(sizes.pod_memory),
+        shared_memory=format_gib(sizes.shm),
+        huge_pages=format_mib(sizes.huge_pages) if sizes.huge_pages else None,
+        locked_memory=format_gib(sizes.locked_memory),
+        in_flight_loads=sizes.in_flight_loads if settled.object_store else None,
+        termination_grace_seconds=compute_graces(settled.drain_seconds).termination,
     )

@@ -13,10 +13,12 @@ class ConditionType(StrEnum):
     PROGRESSING = "Progressing"
     STALLED = "Stalled"
     SPEC_VALID = "SpecValid"
+    COMPATIBLE = "Compatible"
     NODES_ELIGIBLE = "NodesEligible"
     CREDENTIALS_READY = "CredentialsReady"
     OBJECT_STORE_READY = "ObjectStoreReady"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
+    CACHE_PAYS_OFF = "CachePaysOff"
 
 
 class Truth(StrEnum):
@@ -28,6 +30,7 @@ class Truth(StrEnum):
 
 
 MAX_MESSAGE = 1024
+_ROOM_FOR_COUNT = len(" And 999 more.")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,21 @@ def ok(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
 def bad(condition: ConditionType, reason: Reason, message: str = "", *, passing: bool = False) -> Verdict:
     """Return a verdict that does not hold; the reason's remedy ends the message."""
     return Verdict(condition, Truth.FALSE, reason, _with_remedy(message, reason), passing)
+
+
+def refuse(condition: ConditionType, reason: Reason, *messages: str) -> Verdict:
+    """Return a verdict that does not hold, from messages that each end in what to do already.
+
+    As many as fit are shown, whole; the others are counted.
+    """
+    text, shown = messages[0], 1
+    for message in messages[1:]:
+        longer = f"{text} Also: {message}"
+        if len(longer) > MAX_MESSAGE - _ROOM_FOR_COUNT:
+            break
+        text, shown = longer, shown + 1
+    more = len(messages) - shown
+    return Verdict(condition, Truth.FALSE, reason, f"{text} And {more} more." if more else text)
 
 
 def unknown(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:

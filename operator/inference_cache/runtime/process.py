@@ -15,8 +15,10 @@ from inference_cache.cluster.lease import LeaseStore
 from inference_cache.cluster.liveness import Feeds
 from inference_cache.cluster.nodes import NodeReflector
 from inference_cache.cluster.object_store import BucketProber
+from inference_cache.cluster.platform_reader import PlatformReader
 from inference_cache.cluster.prerequisites import PrerequisiteReader
-from inference_cache.cluster.reconciler import OperatorFacts, Reconciler
+from inference_cache.cluster.reconciler import Reconciler
+from inference_cache.domain.assemble import Platform
 from inference_cache.domain.kinds import DEPLOYMENT, NODE, Kind
 
 from .elector import Elector
@@ -40,7 +42,7 @@ class OperatorProcess:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._feeds = Feeds()
-        self._cache = ObjectCache()
+        self._cache = ObjectCache(self._wake_sharer)
         self._prober = BucketProber()
         self._gateway = Gateway(connection, self._fence)
         self._elector = Elector(
@@ -51,13 +53,20 @@ class OperatorProcess:
             self._stop_leading,
         )
         self._nodes = NodeReflector(connection, self._gateway, self._feeds.get(NODE.plural), self._nodes_changed)
+        self._platform = PlatformReader(
+            connection,
+            self._gateway,
+            Platform(settings.namespace, settings.engine_image),
+            settings.resync_seconds,
+            self._platform_changed,
+        )
         reconciler = Reconciler(
             gateway=self._gateway,
             cache=self._cache,
             nodes=self._nodes,
             prerequisites=PrerequisiteReader(self._gateway, self._prober, good_seconds=settings.resync_seconds),
             events=EventRecorder(self._gateway, settings.identity),
-            facts=OperatorFacts(settings.namespace, settings.engine_image),
+            platform=lambda: self._platform.platform,
         )
         self._queue = WorkQueue(reconciler.reconcile, settings.workers)
         self._verifier = Verifier(self._gateway, self._cache, settings.resync_seconds, self._queue.add, self._verified)
@@ -78,6 +87,7 @@ class OperatorProcess:
             for name, part in (
                 ("elector", self._elector.run()),
                 ("nodes", self._nodes.run()),
+                ("platform", self._platform.run()),
                 ("verifier", self._verifier.run()),
                 ("workers", self._queue.run()),
                 ("loop lag", measure_loop_lag()),
@@ -107,6 +117,8 @@ class OperatorProcess:
         awaited = [] if self._verifier.synced else ["first lists"]
         if self._nodes.snapshot() is None:
             awaited.append("first list of nodes")
+        if not self._platform.known:
+            awaited.append("version of the API server and version table")
         return awaited
 
     def _fence(self) -> None:
@@ -126,6 +138,13 @@ class OperatorProcess:
         self._open_if_ready()
         if kind is DEPLOYMENT:
             self._queue.add_all(self._cache.keys(), spread=min(30.0, self._settings.resync_seconds / 10))
+
+    def _wake_sharer(self, key: tuple[str, str]) -> None:
+        self._queue.add(key, Lane.ROUTINE, _SETTLE_SECONDS)
+
+    def _platform_changed(self) -> None:
+        self._open_if_ready()
+        self._queue.add_all(self._cache.keys(), spread=1.0)
 
     def _nodes_changed(self) -> None:
         self._open_if_ready()

@@ -4,6 +4,7 @@ from inference_cache.domain.manifest import Manifest
 from inference_cache.domain.scope import Scope
 
 from .access import build_network_policy, build_service_account
+from .agent import build_agent_config_map, needs_agent
 from .config import build_config_map
 from .services import build_disruption_budget, build_headless_service, build_service
 from .workload import build_stateful_set
@@ -16,10 +17,11 @@ def build_desired(scope: Scope) -> list[Manifest]:
     config = build_config_map(scope)
     return [
         build_service_account(scope),
-        config,
+        *([config] if config else []),
+        *([build_agent_config_map(scope)] if needs_agent(scope) else []),
         build_service(scope),
         build_headless_service(scope),
         build_disruption_budget(scope),
         build_network_policy(scope),
-        build_stateful_set(scope, config.name),
+        build_stateful_set(scope, config.name if config else None),
     ]

@@ -9,11 +9,12 @@ from typing import Final
 
 import jinja2
 
+from inference_cache.api.cache import Addressing
 from inference_cache.domain.kinds import CONFIG_MAP
 from inference_cache.domain.manifest import Manifest, build_manifest, hash_content
 from inference_cache.domain.scope import Scope
 
-from .options import build_s3_adapter, build_transfer_config
+from .options import build_adapter, build_transfer_config
 
 CONFIG_MOUNT: Final = "/etc/inference-cache"
 AWS_CONFIG_KEY: Final = "aws-config"
@@ -28,7 +29,7 @@ region = {{ region }}
 request_checksum_calculation = when_required
 response_checksum_validation = when_required
 s3 =
-    addressing_style = virtual
+    addressing_style = {{ style }}
 """,
     undefined=jinja2.StrictUndefined,
     keep_trailing_newline=True,
@@ -36,18 +37,22 @@ s3 =
 )
 
 
-def build_config_map(scope: Scope) -> Manifest:
-    """Return the ConfigMap. It holds no credentials.
+def build_config_map(scope: Scope) -> Manifest | None:
+    """Return the ConfigMap, or None where the pods read nothing from one. It holds no credentials.
 
     kv-transfer-config.json and l2-adapters.json state how the pods are connected, for people and for other tools.
     """
-    store = scope.settled.object_store
-    adapters = [] if store is None else [build_s3_adapter(store)]
-    data = {
-        TRANSFER_CONFIG_KEY: json.dumps(build_transfer_config(), sort_keys=True, indent=2) + "\n",
-        ADAPTERS_KEY: json.dumps(adapters, sort_keys=True, indent=2) + "\n",
-    }
+    settled = scope.settled
+    store = settled.object_store
+    adapters = [] if store is None else [build_adapter(scope)]
+    data: dict[str, str] = {}
+    if settled.cache_enabled:
+        data[TRANSFER_CONFIG_KEY] = json.dumps(build_transfer_config(scope.pair), sort_keys=True, indent=2) + "\n"
+        data[ADAPTERS_KEY] = json.dumps(adapters, sort_keys=True, indent=2) + "\n"
     if store is not None:
-        data[AWS_CONFIG_KEY] = _AWS_CONFIG.render(region=store.region)
+        style = "path" if settled.addressing is Addressing.PATH else "virtual"
+        data[AWS_CONFIG_KEY] = _AWS_CONFIG.render(region=store.region, style=style)
+    if not data:
+        return None
     name = f"{scope.identity.name}-config-{hash_content(data)[:8]}"
     return build_manifest(CONFIG_MAP, scope.identity, name, {"immutable": True, "data": data})

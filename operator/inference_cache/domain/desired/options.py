@@ -7,37 +7,43 @@ import json
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from inference_cache.api.quantities import GIB
-from inference_cache.api.v1alpha1 import KVCacheDtype, ObjectStoreTier
+from inference_cache.api.cache import Addressing, AfterLoad, ObjectStoreTier, Pages, StoreClient
+from inference_cache.api.engine import Dtype, KVCacheDtype
 from inference_cache.domain import names
 from inference_cache.domain.defaults import HASH_ALGORITHM
 from inference_cache.domain.fingerprint import weights_path
 from inference_cache.domain.graces import HEARTBEAT_SECONDS, MQ_TIMEOUT_SECONDS, WORKER_REAP_SECONDS, compute_graces
 from inference_cache.domain.scope import Scope
+from inference_cache.domain.sizing import compute_sizes
+from inference_cache.domain.versions import Feature, VersionPair
 
+from .trust import CA_FILE
+
+_WEIGHT_DTYPES: Final = {Dtype.AUTO: "auto", Dtype.BFLOAT16: "bfloat16", Dtype.FLOAT16: "float16"}
 _DTYPES: Final = {KVCacheDtype.AUTO: "auto", KVCacheDtype.FP8_E4M3: "fp8_e4m3", KVCacheDtype.FP8_E5M2: "fp8_e5m2"}
 
 
-def build_transfer_config() -> dict[str, Any]:
+def build_transfer_config(pair: VersionPair) -> dict[str, Any]:
     """Return vLLM's KV transfer configuration.
 
     The policy is `recompute`, as vLLM's default fails the request when a load fails (vllm#34896). The module path keeps
     vLLM from its vendored connector, which stores decoded tokens too (LMCache#5230). The server is in the same pod, so
     it is reached on loopback; isolated IPC spares host IPC and a shared /dev/shm, and must agree with the server.
     """
+    extra: dict[str, Any] = {
+        "lmcache.mp.host": "tcp://127.0.0.1",
+        "lmcache.mp.port": names.CACHE_REQUEST_PORT,
+        "lmcache.mp.mq_timeout": MQ_TIMEOUT_SECONDS,
+        "lmcache.mp.heartbeat_interval": HEARTBEAT_SECONDS,
+    }
+    if Feature.ISOLATED_IPC in pair.features:
+        extra |= {"lmcache.mp.hash_algorithm": HASH_ALGORITHM, "lmcache.mp.isolated_ipc": True}
     return {
         "kv_connector": "LMCacheMPConnector",
         "kv_connector_module_path": "lmcache.integration.vllm.lmcache_mp_connector",
         "kv_role": "kv_both",
         "kv_load_failure_policy": "recompute",
-        "kv_connector_extra_config": {
-            "lmcache.mp.host": "tcp://127.0.0.1",
-            "lmcache.mp.port": names.CACHE_REQUEST_PORT,
-            "lmcache.mp.mq_timeout": MQ_TIMEOUT_SECONDS,
-            "lmcache.mp.heartbeat_interval": HEARTBEAT_SECONDS,
-            "lmcache.mp.hash_algorithm": HASH_ALGORITHM,
-            "lmcache.mp.isolated_ipc": True,
-        },
+        "kv_connector_extra_config": extra,
     }
 
 
@@ -47,27 +53,37 @@ def build_engine_args(scope: Scope) -> list[str]:
     `--shutdown-timeout` is always positive: with 0 the client of a running request hangs until its own time-out.
     """
     settled = scope.settled
-    percent = settled.gpu_memory_utilization_percent
-    return [
+    seen = settled.spec.observability
+    args = [
         weights_path(scope.fingerprint),
         f"--served-model-name={settled.spec.model.name}",
         "--host=0.0.0.0",
         f"--port={names.ENGINE_PORT}",
         f"--tensor-parallel-size={settled.tensor_parallel_size}",
         f"--max-model-len={settled.spec.model.max_model_len}",
-        f"--gpu-memory-utilization={percent // 100}.{percent % 100:02d}",
+        f"--gpu-memory-utilization={_fraction(settled.gpu_memory_utilization_percent)}",
+        f"--dtype={_WEIGHT_DTYPES[settled.dtype]}",
         f"--kv-cache-dtype={_DTYPES[settled.kv_cache_dtype]}",
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",
         f"--shutdown-timeout={compute_graces(settled.drain_seconds).drain}",
-        f"--kv-transfer-config={_compact(build_transfer_config())}",
     ]
+    if settled.block_tokens is not None:
+        args.append(f"--block-size={settled.block_tokens}")
+    if settled.request_logs:
+        args.append("--enable-log-requests")
+    if seen is not None and seen.traces_endpoint is not None:
+        args.append(f"--otlp-traces-endpoint={seen.traces_endpoint}")
+    if settled.cache_enabled:
+        args.append(f"--kv-transfer-config={_compact(build_transfer_config(scope.pair))}")
+    return [*args, *map(escape_references, settled.extra_args)]
 
 
 def build_cache_args(scope: Scope) -> list[str]:
     """Return the arguments of `lmcache server`.
 
-    The request port stays on loopback; the HTTP port has no authentication, so a NetworkPolicy guards it.
+    The request port stays on loopback; the HTTP port has no authentication, so a NetworkPolicy guards it. Eviction and
+    prefetch are always written out, so that what runs does not hang on a version's defaults.
     """
     settled = scope.settled
     args = [
@@ -76,16 +92,40 @@ def build_cache_args(scope: Scope) -> list[str]:
         "--http-host=0.0.0.0",
         f"--http-port={names.CACHE_HTTP_PORT}",
         f"--l1-size-gb={_gib(settled.memory_bytes)}",
-        "--eviction-policy=LRU",
+        f"--eviction-policy={settled.eviction_policy}",
+        f"--eviction-trigger-watermark={_fraction(settled.eviction_watermark_percent)}",
+        f"--eviction-ratio={_fraction(settled.eviction_percent)}",
         f"--chunk-size={settled.chunk_tokens}",
         f"--hash-algorithm={HASH_ALGORITHM}",
         "--max-gpu-workers=1",
-        "--isolated-ipc",
+        "--supported-transfer-mode=lmcache_driven",
+        f"--metrics-sample-rate={_fraction(settled.metrics_sample_percent)}",
         f"--worker-reap-timeout-seconds={WORKER_REAP_SECONDS}",
     ]
+    # Without a name of its own, LMCache 0.5.3 may put the whole tier into /dev/shm.
+    args.append("--isolated-ipc" if Feature.ISOLATED_IPC in scope.pair.features else "--shm-name=")
+    if settled.pages is Pages.HUGE_2MI:
+        args.append("--l1-use-hugepages")
     if settled.object_store is not None:
-        args.append(f"--l2-adapter={_compact(build_s3_adapter(settled.object_store))}")
+        keep = settled.after_load is AfterLoad.KEEP_IN_MEMORY
+        args += [
+            f"--l2-prefetch-max-in-flight={compute_sizes(settled).in_flight_loads}",
+            f"--l2-prefetch-policy={'retain' if keep else 'default'}",
+            f"--l2-adapter={_compact(build_adapter(scope))}",
+        ]
     return args
+
+
+def build_adapter(scope: Scope) -> dict[str, Any]:
+    """Return the configuration of the adapter to the object store; never with credentials: the server prints it.
+
+    Raises:
+        ValueError: The deployment has no object store.
+    """
+    store = scope.settled.object_store
+    if store is None:
+        raise ValueError("no object store")
+    return build_nixl_adapter(store) if scope.settled.client is StoreClient.NIXL else build_s3_adapter(store)
 
 
 def build_s3_adapter(store: ObjectStoreTier) -> dict[str, Any]:
@@ -104,14 +144,48 @@ def build_s3_adapter(store: ObjectStoreTier) -> dict[str, Any]:
         "s3_prefer_http2": not plain,
         "disable_tls": plain,
         "shared": True,
+        **({"s3_num_io_threads": store.io_threads} if store.io_threads is not None else {}),
     }
 
 
+def build_nixl_adapter(store: ObjectStoreTier) -> dict[str, Any]:
+    """Return the configuration of LMCache's NIXL adapter with the object backend (TCP).
+
+    It knows path addressing and private authorities. It cannot delete, so it takes no eviction. Checksums are sent only
+    where they must be, as third-party stores refuse the newer kinds.
+    """
+    url = urlsplit(store.endpoint)
+    params = {
+        "bucket": store.bucket.name,
+        "endpoint_override": f"{url.scheme}://{url.netloc}",
+        "scheme": url.scheme,
+        "region": store.region,
+        "use_virtual_addressing": "false" if store.addressing is Addressing.PATH else "true",
+        "req_checksum": "required",
+        "resp_checksum": "required",
+        **({"ca_bundle": CA_FILE} if store.tls is not None else {}),
+        **({"num_threads": str(store.io_threads)} if store.io_threads is not None else {}),
+    }
+    return {"type": "nixl_native", "backend": "OBJ", "backend_params": params, "shared": True}
+
+
+def escape_references(text: str) -> str:
+    """Return a text from a hatch as the kubelet must get it, which puts a variable in the place of $(NAME).
+
+    What is checked, and what the layout fingerprint holds, is the text as it is written.
+    """
+    return text.replace("$", "$$")
+
+
+def _fraction(percent: int) -> str:
+    return f"{percent // 100}.{percent % 100:02d}"
+
+
 def _gib(size: int) -> str:
-    # LMCache's GB are GiB; fractions are exact to three digits and never above what the pod requests.
-    whole, rest = divmod(size, GIB)
-    thousandths = rest * 1000 // GIB
-    return f"{whole}.{thousandths:03d}".rstrip("0").rstrip(".") if thousandths else str(whole)
+    # LMCache's GB are GiB. Whole MiB, written exactly: NIXL registers the tier and refuses one that is not aligned.
+    whole, mib = divmod(size // 2**20, 1024)
+    # n/1024 ends after ten digits.
+    return f"{whole}.{mib * 10**10 // 1024:010d}".rstrip("0").rstrip(".")
 
 
 def _compact(value: dict[str, Any]) -> str:

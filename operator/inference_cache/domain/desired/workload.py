@@ -6,6 +6,8 @@ before the engine, stops after it, and its memory is accounted to the pod. Nothi
 
 from typing import Any, Final
 
+from inference_cache.api.model import PullPolicy
+from inference_cache.api.observability import LogLevel
 from inference_cache.api.quantities import format_gib
 from inference_cache.domain import names
 from inference_cache.domain.fingerprint import MODELS_ROOT, weights_path
@@ -13,11 +15,14 @@ from inference_cache.domain.graces import Graces, compute_graces
 from inference_cache.domain.kinds import STATEFUL_SET
 from inference_cache.domain.manifest import Body, Manifest, build_manifest, hash_content
 from inference_cache.domain.scope import Scope
-from inference_cache.domain.sizing import Sizes, compute_sizes
+from inference_cache.domain.sizing import WEIGHTS, Sizes, compute_sizes
+from inference_cache.domain.versions import Feature
 
+from .agent import FETCH_COMMAND, build_agent_env, build_agent_mounts, build_agent_volumes
 from .config import AWS_CONFIG_KEY, CONFIG_MOUNT
-from .options import build_cache_args, build_engine_args
+from .options import build_cache_args, build_engine_args, escape_references
 from .placement import build_affinity, build_tolerations
+from .trust import build_ca_mounts, build_ca_volumes
 
 # Every process of the pod starts with these: no usage reports, and hashes that do not depend on the process.
 _QUIET: Final = [
@@ -31,12 +36,19 @@ _CONFINED: Final = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+_SHM_MOUNT: Final[Body] = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - the kernel's path
+_LOG_LEVELS: Final = {
+    LogLevel.DEBUG: "DEBUG",
+    LogLevel.INFO: "INFO",
+    LogLevel.WARNING: "WARNING",
+    LogLevel.ERROR: "ERROR",
+}
 # A 70B model that loads from a slow volume takes many minutes; pinning 1.2 TiB of memory at 1 GB/s takes twenty.
 _STARTUP_MINUTES: Final = 60
 
 
-def build_stateful_set(scope: Scope, config_name: str) -> Manifest:
-    """Return the StatefulSet. OnDelete: the operator decides which pod is replaced when, never the StatefulSet."""
+def build_stateful_set(scope: Scope, config_name: str | None) -> Manifest:
+    """Return the StatefulSet; config_name is None where there is no configuration to mount. OnDelete: the operator decides which pod is replaced when, never the StatefulSet."""
     identity = scope.identity
     labels = names.selector_labels(identity.name)
     content: Body = {
@@ -67,22 +79,27 @@ def build_stateful_set(scope: Scope, config_name: str) -> Manifest:
     )
 
 
-def build_pod_spec(scope: Scope, config_name: str) -> Body:
+def build_pod_spec(scope: Scope, config_name: str | None) -> Body:
     """Return the pod's spec."""
     sizes = compute_sizes(scope.settled)
     graces = compute_graces(scope.settled.drain_seconds)
+    isolated = Feature.ISOLATED_IPC in scope.pair.features
     spec: Body = {
         "serviceAccountName": scope.identity.name,
         "automountServiceAccountToken": False,
         # Service links would set VLLM_PORT for a Service named vllm, which vLLM reads as its own setting.
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": graces.termination,
-        "initContainers": [*_weights_containers(scope), _cache_container(scope, sizes)],
+        "initContainers": [*_weights_containers(scope), *_cache_containers(scope, sizes)],
+        # Without isolated IPC the two processes hand each other memory by file and by process id, which must differ.
+        **({} if isolated or sizes.cache is None else {"shareProcessNamespace": True}),
         "containers": [_engine_container(scope, sizes, graces)],
         "volumes": [
             _weights_volume(scope),
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": format_gib(sizes.shm)}},
-            {"name": "config", "configMap": {"name": config_name, "defaultMode": 0o444}},
+            *([{"name": "config", "configMap": {"name": config_name, "defaultMode": 0o444}}] if config_name else []),
+            *build_agent_volumes(scope),
+            *build_ca_volumes(scope),
         ],
     }
     if affinity := build_affinity(scope.settled.spec.nodes):
@@ -96,7 +113,7 @@ def _weights_containers(scope: Scope) -> list[Body]:
     hub = scope.settled.spec.model.source.hugging_face
     if hub is None:
         return []
-    env: list[Body] = [*_QUIET, {"name": "HF_HOME", "value": f"{MODELS_ROOT}/.huggingface"}]
+    env: list[Body] = [*_QUIET, *build_agent_env()]
     if hub.token_secret_ref is not None:
         reference = {"name": hub.token_secret_ref.name, "key": hub.token_secret_ref.key}
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
@@ -104,38 +121,56 @@ def _weights_containers(scope: Scope) -> list[Body]:
         {
             "name": names.WEIGHTS_CONTAINER,
             "image": scope.image,
-            "command": ["hf", "download"],
+            "command": list(FETCH_COMMAND),
             "args": [
-                hub.repository,
+                f"--repository={hub.repository}",
                 f"--revision={hub.revision}",
-                f"--local-dir={weights_path(scope.fingerprint)}",
+                f"--directory={weights_path(scope.fingerprint)}",
             ],
             "env": env,
-            "resources": {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "4Gi"}},
+            "resources": {"requests": WEIGHTS.requests, "limits": WEIGHTS.limits},
+            # Its last line says why, and then stands in the status of the pod.
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": _CONFINED,
-            "volumeMounts": [{"name": "weights", "mountPath": MODELS_ROOT}],
+            "volumeMounts": [
+                {"name": "weights", "mountPath": MODELS_ROOT},
+                *build_agent_mounts(),
+            ],
         }
     ]
 
 
 def _weights_volume(scope: Scope) -> Body:
-    claim = scope.settled.spec.model.source.persistent_volume_claim
-    if claim is None:
-        return {"name": "weights", "emptyDir": {}}
-    return {"name": "weights", "persistentVolumeClaim": {"claimName": claim.claim_name, "readOnly": True}}
+    source = scope.settled.spec.model.source
+    if source.persistent_volume_claim is not None:
+        claim = source.persistent_volume_claim.claim_name
+        return {"name": "weights", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    if source.image is not None:
+        policy = source.image.pull_policy or PullPolicy.IF_NOT_PRESENT
+        return {"name": "weights", "image": {"reference": source.image.reference, "pullPolicy": policy.value}}
+    return {"name": "weights", "emptyDir": {}}
 
 
 def _weights_mount(scope: Scope) -> Body:
-    claim = scope.settled.spec.model.source.persistent_volume_claim
-    if claim is None:
+    """Mount the weights so that their path holds the fingerprint: it is the model part of every object key."""
+    source = scope.settled.spec.model.source
+    mounted = source.persistent_volume_claim or source.image
+    if mounted is None:
         return {"name": "weights", "mountPath": MODELS_ROOT, "readOnly": True}
     mount: Body = {"name": "weights", "mountPath": weights_path(scope.fingerprint), "readOnly": True}
-    return mount | ({"subPath": claim.path} if claim.path else {})
+    return mount | ({"subPath": mounted.path} if mounted.path else {})
 
 
-def _cache_container(scope: Scope, sizes: Sizes) -> Body:
+def _log_level(scope: Scope, *names_: str) -> list[Body]:
+    return [{"name": name, "value": _LOG_LEVELS[scope.settled.log_level]} for name in names_]
+
+
+def _cache_containers(scope: Scope, sizes: Sizes) -> list[Body]:
+    if sizes.cache is None:
+        return []
     env: list[Body] = [
         *_QUIET,
+        *_log_level(scope, "LMCACHE_LOG_LEVEL"),
         # Visible without being allocated: the server maps the engine's KV blocks, and the engine alone requests GPUs.
         {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"},
         {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "all"},
@@ -150,7 +185,7 @@ def _cache_container(scope: Scope, sizes: Sizes) -> Body:
                 for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
             ),
         ]
-    return {
+    container: Body = {
         "name": names.CACHE_CONTAINER,
         "image": scope.image,
         "restartPolicy": "Always",
@@ -159,38 +194,53 @@ def _cache_container(scope: Scope, sizes: Sizes) -> Body:
         "env": env,
         "ports": [{"name": "cache-http", "containerPort": names.CACHE_HTTP_PORT, "protocol": "TCP"}],
         "startupProbe": _http_probe("/healthcheck", names.CACHE_HTTP_PORT, period=5, failures=_STARTUP_MINUTES * 12),
-        "resources": {
-            "requests": {"cpu": str(sizes.cache_cpus), "memory": format_gib(sizes.cache_memory)},
-            "limits": {"memory": format_gib(sizes.cache_memory)},
-        },
+        "resources": {"requests": sizes.cache.requests, "limits": sizes.cache.limits},
         "securityContext": _CONFINED,
-        "volumeMounts": [{"name": "config", "mountPath": CONFIG_MOUNT, "readOnly": True}],
+        "volumeMounts": [
+            {"name": "config", "mountPath": CONFIG_MOUNT, "readOnly": True},
+            *([] if Feature.ISOLATED_IPC in scope.pair.features else [_SHM_MOUNT]),
+            *build_ca_mounts(scope),
+        ],
     }
+    return [container]
+
+
+def _extra_env(scope: Scope) -> list[Body]:
+    engine = scope.settled.spec.engine
+    return [
+        # The API server leaves out an empty value.
+        {"name": item.name, **({"value": escape_references(item.value)} if item.value else {})}
+        if item.secret_key_ref is None
+        else {
+            "name": item.name,
+            "valueFrom": {"secretKeyRef": {"name": item.secret_key_ref.name, "key": item.secret_key_ref.key}},
+        }
+        for item in sorted((engine.extra_env if engine else None) or [], key=lambda item: item.name)
+    ]
 
 
 def _engine_container(scope: Scope, sizes: Sizes, graces: Graces) -> Body:
+    gpus = {names.GPU_RESOURCE: str(sizes.gpus)}
     return {
         "name": names.ENGINE_CONTAINER,
         "image": scope.image,
         "command": ["vllm", "serve"],
         "args": build_engine_args(scope),
-        "env": [*_QUIET, {"name": "HF_HUB_OFFLINE", "value": "1"}],
+        "env": [
+            *_QUIET,
+            {"name": "HF_HUB_OFFLINE", "value": "1"},
+            *_log_level(scope, "VLLM_LOGGING_LEVEL", "LMCACHE_LOG_LEVEL"),
+            *_extra_env(scope),
+        ],
         "ports": [{"name": "http", "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         # Readiness never asks the cache tier: storage trouble costs hits, not requests.
         "startupProbe": _http_probe("/health", names.ENGINE_PORT, period=10, failures=_STARTUP_MINUTES * 6),
         "readinessProbe": _http_probe("/health", names.ENGINE_PORT, period=5, failures=3),
         "livenessProbe": _http_probe("/health", names.ENGINE_PORT, period=10, failures=6),
         "lifecycle": {"preStop": {"sleep": {"seconds": graces.deregister}}},
-        "resources": {
-            "requests": {
-                "cpu": str(sizes.engine_cpus),
-                "memory": format_gib(sizes.engine_memory),
-                names.GPU_RESOURCE: str(sizes.gpus),
-            },
-            "limits": {"memory": format_gib(sizes.engine_memory), names.GPU_RESOURCE: str(sizes.gpus)},
-        },
+        "resources": {"requests": sizes.engine.requests | gpus, "limits": sizes.engine.limits | gpus},
         "securityContext": _CONFINED,
-        "volumeMounts": [_weights_mount(scope), {"name": "shm", "mountPath": "/dev/shm"}],  # noqa: S108 - the kernel's path
+        "volumeMounts": [_weights_mount(scope), _SHM_MOUNT],
     }
 
 

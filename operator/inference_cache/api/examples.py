@@ -1,0 +1,78 @@
+"""What may be written into a field: one example for each that is required or that is often written in the wrong form."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_HUB: Final = "spec.model.source.huggingFace"
+_CLAIM: Final = "spec.model.source.persistentVolumeClaim"
+_STORE: Final = "spec.cache.tiers[].objectStore"
+_ARCHITECTURE: Final = "spec.model.architecture"
+_COMMIT: Final = "0123456789abcdef0123456789abcdef01234567"
+
+EXAMPLES: Final[Mapping[str, str]] = {
+    "spec.model": f"model: {{name: llama, source: {{huggingFace: {{repository: meta-llama/Llama-3.1-8B, revision: {_COMMIT}}}}}, maxModelLen: 32768}}",
+    "spec.model.name": "name: llama-3.1-8b",
+    "spec.model.source": f"source: {{huggingFace: {{repository: meta-llama/Llama-3.1-8B, revision: {_COMMIT}}}}}",
+    "spec.model.maxModelLen": "maxModelLen: 32768",
+    f"{_HUB}": f"huggingFace: {{repository: meta-llama/Llama-3.1-8B, revision: {_COMMIT}}}",
+    f"{_HUB}.repository": "repository: meta-llama/Llama-3.1-8B",
+    f"{_HUB}.revision": f"revision: {_COMMIT}",
+    f"{_HUB}.tokenSecretRef": "tokenSecretRef: {name: hub-token}",
+    f"{_HUB}.tokenSecretRef.name": "name: hub-token",
+    f"{_CLAIM}": "persistentVolumeClaim: {claimName: weights, revision: weights-2026-01-31}",
+    f"{_CLAIM}.claimName": "claimName: weights",
+    f"{_CLAIM}.revision": "revision: weights-2026-01-31",
+    "spec.model.source.image.reference": f"reference: registry.example/llama@sha256:{'0' * 64}",
+    f"{_ARCHITECTURE}.layers": "layers: 80",
+    f"{_ARCHITECTURE}.attentionHeads": "attentionHeads: 64",
+    f"{_ARCHITECTURE}.kvHeads": "kvHeads: 8",
+    f"{_ARCHITECTURE}.headDim": "headDim: 128",
+    f"{_ARCHITECTURE}": "architecture: {layers: 80, attentionHeads: 64, kvHeads: 8, headDim: 128}",
+    f"{_ARCHITECTURE}.latentAttention": "latentAttention: {kvLoraRank: 512, ropeHeadDim: 64}",
+    f"{_ARCHITECTURE}.latentAttention.kvLoraRank": "kvLoraRank: 512",
+    f"{_ARCHITECTURE}.latentAttention.ropeHeadDim": "ropeHeadDim: 64",
+    "spec.engine": "engine: {tensorParallelSize: 8}",
+    "spec.engine.versions": "versions: {vllm: 0.32.0, lmcache: 0.5.6}",
+    "spec.engine.versions.vllm": "vllm: 0.32.0",
+    "spec.engine.versions.lmcache": "lmcache: 0.5.6",
+    "spec.engine.image": "image: registry.example/engine:vllm-0.32.0-lmcache-0.5.6",
+    "spec.engine.resources": "resources: {requests: {memory: 96Gi}}",
+    "spec.engine.resources.requests": "requests: {cpu: '16', memory: 96Gi}",
+    "spec.engine.resources.limits": "limits: {memory: 96Gi}",
+    "spec.engine.extraArgs": "extraArgs: [--max-num-seqs=64]",
+    "spec.engine.extraEnv": "extraEnv: [{name: NCCL_DEBUG, value: WARN}]",
+    "spec.engine.extraEnv[]": "- {name: NCCL_DEBUG, value: WARN}",
+    "spec.engine.extraEnv[].name": "name: NCCL_DEBUG",
+    "spec.engine.extraEnv[].secretKeyRef": "secretKeyRef: {name: engine-keys, key: api-key}",
+    "spec.engine.extraEnv[].secretKeyRef.name": "name: engine-keys",
+    "spec.engine.extraEnv[].secretKeyRef.key": "key: api-key",
+    "spec.cache": "cache: {tiers: [{memory: {size: 1200Gi}}]}",
+    "spec.cache.tiers": "tiers: [{memory: {size: 1200Gi}}]",
+    "spec.cache.tiers[]": "- memory: {size: 1200Gi}",
+    "spec.cache.tiers[].memory": "memory: {size: 1200Gi}",
+    "spec.cache.tiers[].memory.size": "size: 1200Gi",
+    f"{_STORE}.endpoint": "endpoint: https://s3.example.com",
+    f"{_STORE}.region": "region: us-east-1",
+    f"{_STORE}.bucket": "bucket: {name: kv-cache}",
+    f"{_STORE}.bucket.name": "name: kv-cache",
+    f"{_STORE}.credentials": "credentials: {secretRef: {name: kv-cache-keys}}",
+    f"{_STORE}.credentials.secretRef": "secretRef: {name: kv-cache-keys}",
+    f"{_STORE}.credentials.secretRef.name": "name: kv-cache-keys",
+    f"{_STORE}.tls": "tls: {caRef: {configMap: store-ca}}",
+    f"{_STORE}.tls.caRef": "caRef: {configMap: store-ca}",
+    f"{_STORE}.tls.caRef.configMap": "configMap: store-ca",
+    f"{_STORE}.link": "link: {networkGigabits: 200}",
+    "spec.nodes.selector": "selector: {pool: h200}",
+    "spec.nodes.tolerations": "tolerations: [{key: nvidia.com/gpu, operator: Exists}]",
+    "spec.nodes.tolerations[]": "- {key: nvidia.com/gpu, operator: Exists}",
+    "spec.nodes": "nodes: {selector: {pool: h200}}",
+    "spec.nodes.requirements": "requirements: {gpu: {products: [H200]}}",
+    "spec.nodes.requirements.gpu": "gpu: {products: [H200]}",
+    "spec.nodes.requirements.gpu.products": "products: [H200]",
+    "spec.nodes.requirements.gpu.minMemoryPerGPU": "minMemoryPerGPU: 80Gi",
+    "spec.nodes.requirements.memory": "memory: 1500Gi",
+    "spec.workload": "workload: {conversations: 2000, contextTokens: 30000}",
+    "spec.workload.conversations": "conversations: 2000",
+    "spec.workload.contextTokens": "contextTokens: 30000",
+}
+"""A line of YAML by path, whose list positions are left out."""

@@ -1,0 +1,242 @@
+"""Reads deployments from files, folders and standard input, and remembers where each field stands.
+
+YAML is read as the API server reads it: dates stay text, and a key that is written twice is an error.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from inference_cache.api.parsing import Violation, parse_spec
+from inference_cache.api.v1alpha1 import API_VERSION, GROUP, KIND, InferenceCacheDeploymentSpec
+
+from .failure import CommandError
+from .output import note
+
+_ENDINGS: Final = (".yaml", ".yml", ".json")
+_STDIN: Final = "-"
+_TOP_LEVEL: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+_TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML without dates: `revision: 2026-01-31` is text to Kubernetes."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+@dataclass(frozen=True)
+class Document:
+    """One deployment as it was written.
+
+    Attributes:
+        file: Where it was read from.
+        number: Its place in the file, from 1.
+        line: The line on which it begins.
+    """
+
+    file: str
+    number: int
+    line: int
+    body: dict[str, Any]
+    _node: yaml.Node = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """metadata.name, or an empty text."""
+        return str(_metadata(self.body).get("name") or "")
+
+    @property
+    def namespace(self) -> str | None:
+        """metadata.namespace, None where it is not written."""
+        value = _metadata(self.body).get("namespace")
+        return None if value is None else str(value)
+
+    @property
+    def where(self) -> str:
+        """File and document for messages."""
+        return f"{self.file}, document {self.number}"
+
+    def find_line(self, path: str) -> int:
+        """Return the line of a field such as spec.cache.tiers[1].memory, or of the nearest one around it that is written."""
+        node, line = self._node, self.line
+        for part in path.replace("[", ".[").split("."):
+            found = _find_child(node, part)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+
+def read_deployments(files: Sequence[str]) -> list[Document]:
+    """Return every deployment of the files.
+
+    Raises:
+        CommandError: A file cannot be read, is not YAML, or none of them holds a deployment.
+    """
+    found: list[Document] = []
+    for file, text in _read_texts(files):
+        found += _read_documents(file, text)
+    if not found:
+        raise CommandError(
+            f"no {KIND} in {', '.join(files)}",
+            f"A deployment begins with apiVersion: {API_VERSION} and kind: {KIND}.",
+        )
+    return found
+
+
+def parse_document(document: Document) -> InferenceCacheDeploymentSpec | list[Violation]:
+    """Return the typed spec, or every violation that can be found without knowing the operator."""
+    found = [
+        Violation(str(key), "is no field of a deployment; remove it, or move it below spec")
+        for key in document.body
+        if key not in _TOP_LEVEL
+    ]
+    if not document.name:
+        found.append(
+            Violation("metadata.name", "is missing; write a name of at most 45 lower case letters, digits and '-'")
+        )
+    spec = document.body.get("spec")
+    if not isinstance(spec, dict):
+        return [*found, Violation("spec", "is missing or no mapping; docs/reference/api.md lists its fields")]
+    parsed = parse_spec(document.name or "unnamed", spec)
+    return [*found, *parsed] if isinstance(parsed, list) else found or parsed
+
+
+def _read_texts(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for file in files:
+        if file == _STDIN:
+            yield "standard input", sys.stdin.read()
+            continue
+        path = Path(file)
+        if path.is_dir():
+            inside = sorted(item for item in path.iterdir() if item.suffix in _ENDINGS and item.is_file())
+            if not inside:
+                raise CommandError(
+                    f"folder {file} holds no {', '.join(_ENDINGS)} file", "Name another folder or a file."
+                )
+            for item in inside:
+                yield str(item), _read_text(item)
+        else:
+            yield file, _read_text(path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CommandError(f"{path} does not exist", "Check the path; - reads standard input.") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from error
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}", "Check its permissions.") from error
+
+
+def _read_documents(file: str, text: str) -> Iterator[Document]:
+    loader = _Loader(text)
+    number = 0
+    try:
+        while loader.check_node():
+            number += 1
+            node = loader.get_node()
+            if node is None:
+                continue
+            _refuse_duplicates(file, number, node)
+            body = loader.construct_document(node)
+            _refuse_other_values(file, number, body)
+            yield from _list_deployments(file, number, node, body)
+    except yaml.YAMLError as error:
+        raise CommandError(*_describe_error(file, number, error)) from error
+    finally:
+        loader.dispose()
+
+
+def _list_deployments(file: str, number: int, node: yaml.Node, body: Any) -> Iterator[Document]:
+    if body is None:
+        return
+    where = f"{file}, document {number}, line {node.start_mark.line + 1}"
+    if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
+        raise CommandError(f"{where} is no Kubernetes object", f"It needs apiVersion: {API_VERSION} and kind: {KIND}.")
+    kind, version = body["kind"], str(body.get("apiVersion", ""))
+    if kind == "List" and version == "v1":
+        items = _find_child(node, "items")
+        for index, item in enumerate(body.get("items") or []):
+            child = _find_child(items[1], f"[{index}]") if items else None
+            if child is not None:
+                yield from _list_deployments(file, number, child[1], item)
+        return
+    if kind != KIND or not version.startswith(f"{GROUP}/"):
+        note(f"Ignored: {kind} {_metadata(body).get('name', '')} in {where}.")
+        return
+    if version != API_VERSION:
+        raise CommandError(f"{where} has apiVersion {version}", f"Write {API_VERSION}, the one that this icd knows.")
+    yield Document(file, number, node.start_mark.line + 1, body, node)
+
+
+def _metadata(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = body.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def _find_child(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
+    """Return the line and the node of a field or of a list item such as [1]."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return key.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and part.startswith("["):
+        index = int(part.strip("[]"))
+        if index < len(node.value):
+            return node.value[index].start_mark.line + 1, node.value[index]
+    return None
+
+
+def _refuse_duplicates(file: str, number: int, node: yaml.Node) -> None:
+    todo, done = [node], set()
+    while todo:
+        item = todo.pop()
+        if id(item) in done:
+            # An alias; it may even be within itself.
+            continue
+        done.add(id(item))
+        if isinstance(item, yaml.SequenceNode):
+            todo += item.value
+        if not isinstance(item, yaml.MappingNode):
+            continue
+        lines: Mapping[str, int] = {}
+        for key, value in item.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.value in lines and key.value != "<<":
+                problem = (
+                    f"{file}, document {number}, line {line}: key {key.value} is on line {lines[key.value]} already"
+                )
+                raise CommandError(problem, "Keep one of them.")
+            lines = {**lines, key.value: line} if isinstance(key, yaml.ScalarNode) else lines
+            todo.append(value)
+
+
+def _refuse_other_values(file: str, number: int, body: Any) -> None:
+    """Refuse what YAML can say and JSON cannot, as the API knows JSON only: sets, binary data, aliases of themselves."""
+    try:
+        json.dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = f"{file}, document {number} holds a value that JSON does not know: {error}"
+        raise CommandError(problem, "Write it as text, number, list or mapping.") from error
+
+
+def _describe_error(file: str, number: int, error: yaml.YAMLError) -> tuple[str, str]:
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}" if mark is not None else ""
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return (
+        f"{file}, document {max(number, 1)}{line} is not YAML: {problem}",
+        "Check indentation, colons and quotes there.",
+    )

@@ -1,0 +1,66 @@
+"""What `icd plan` reads of a cluster: deployments, nodes, the version of the API server, and the extended version table."""
+
+import json
+from pathlib import Path
+
+import aiohttp
+from kubernetes.aio.client.exceptions import ApiException
+
+from inference_cache.cluster.platform_reader import parse_server_version
+from inference_cache.domain.assemble import Platform
+from inference_cache.domain.compatibility import KubernetesVersion
+from inference_cache.domain.kinds import CONFIG_MAP, DEPLOYMENT
+from inference_cache.domain.node_facts import NodeFacts
+from inference_cache.domain.version_extension import CONFIG_MAP_KEY, CONFIG_MAP_NAME, extend_table
+from inference_cache.domain.versions import BUILT_IN_TABLE
+
+from .cluster_reader import ClusterReader, ForbiddenError, read_cluster
+from .failure import CommandError
+from .kubeconfig import choose_access
+from .plan_reading import Surroundings
+
+
+def read_surroundings(
+    operator_namespace: str, image: str | None, kubeconfig: Path | None, context: str | None
+) -> tuple[Surroundings, str]:
+    """Return what a plan looks at, and the namespace of the context.
+
+    Raises:
+        CommandError: There is no cluster to ask, or it cannot be read.
+    """
+    try:
+        access = choose_access(kubeconfig, context)
+    except CommandError as error:
+        raise CommandError(str(error), "--offline plans without a cluster.") from error
+    return read_cluster(access, lambda reader: _surround(reader, operator_namespace, image)), access.namespace
+
+
+async def _surround(reader: ClusterReader, operator_namespace: str, image: str | None) -> Surroundings:
+    notes: list[str] = []
+    live = {
+        (item["metadata"]["namespace"], item["metadata"]["name"]): item async for item in reader.list_items(DEPLOYMENT)
+    }
+    nodes: tuple[NodeFacts, ...] | None = None
+    try:
+        nodes = await reader.read_nodes()
+    except ForbiddenError as error:
+        notes.append(f"Nodes were not checked: {error}")
+    text = ""
+    try:
+        found = await reader.read(CONFIG_MAP, operator_namespace, CONFIG_MAP_NAME)
+        text = ((found or {}).get("data") or {}).get(CONFIG_MAP_KEY, "")
+    except ForbiddenError as error:
+        notes.append(f"The operator's extension of the version table was not read: {error}")
+    table, faults = extend_table(BUILT_IN_TABLE, text)
+    notes += [f"The operator's extension of the version table is not used: {fault}" for fault in faults]
+    platform = Platform(operator_namespace, image, table, await _read_version(reader), tuple(faults))
+    return Surroundings(f"cluster {reader.access.context}", platform, nodes, live, tuple(notes))
+
+
+async def _read_version(reader: ClusterReader) -> KubernetesVersion | None:
+    try:
+        response = await reader.connection.dynamic.request("get", "/version", serialize=False, _request_timeout=10)
+        answer = json.loads(await response.read())
+    except (ApiException, aiohttp.ClientError, OSError, ValueError):
+        return None
+    return parse_server_version(str(answer.get("major", "")), str(answer.get("minor", "")))
