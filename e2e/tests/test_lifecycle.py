@@ -241,7 +241,7 @@ def test_deployment_recreated_under_its_name_gets_children_of_its_own(space: Spa
 
     def owned() -> bool:
         owners = {owner["uid"] for item in space.children() for owner in item["metadata"].get("ownerReferences", [])}
-        return owners == {uid} and len(space.children()) == 7
+        return owners == {uid} and len(space.children()) == 8
 
     wait_for(owned, 30, "children of the old deployment remained")
     space.wait_ready()

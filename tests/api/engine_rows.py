@@ -37,11 +37,12 @@ _IMAGE_MESSAGE: Final = "must name a fixed version, as latest moves; write NAME:
 _BLOCK_MESSAGE: Final = "must be 16, 32, 64 or 128; leave it out for the engine's own choice"
 _CHUNK_MESSAGE: Final = "cache.chunkTokens must be a multiple of engine.blockTokens, as chunks consist of whole blocks"
 _VERSION_MESSAGE: Final = (
-    "must be a release, MAJOR.MINOR.PATCH without a leading 'v' or a suffix; write for instance 0.32.0"
+    "must be a release, MAJOR.MINOR.PATCH without a leading 'v', leading zeros or a suffix; write for instance 0.32.0"
 )
 _ARGUMENT_MESSAGE: Final = "must be one long option of vllm serve with its value in the same entry"
 _OWNED_FLAG_MESSAGE: Final = "must not be an option that a field or the operator sets, or that is refused; remove it"
 _CREDENTIAL_MESSAGE: Final = "must not hold a credential, as everybody who may see pods could read it"
+_ONCE_MESSAGE: Final = "must hold each option once, --no-OPTION counted as OPTION"
 _VARIABLE_MESSAGE: Final = "must be a variable's name in upper case letters, digits and '_'"
 _OWNED_VARIABLE_MESSAGE: Final = (
     "must not be a variable that a field or the operator sets, or that is refused; remove it"
@@ -78,11 +79,19 @@ _PROCESS: Final = [
     rule("the tag latest", "spec.engine.image", "registry.example/engine:latest", _IMAGE_MESSAGE),
     rule("a registry port without a tag", "spec.engine.image", "registry.example:5000/engine", _IMAGE_MESSAGE),
     rule("an image with half a digest", "spec.engine.image", "engine@sha256:0123", _IMAGE_MESSAGE),
+    rule(
+        "an image with a password",
+        "spec.engine.image",
+        "u:SUPERSECRET@registry.example/x:tag",
+        _IMAGE_MESSAGE,
+        hidden="SUPERSECRET",
+    ),
     required(f"{_VERSIONS}.vllm", _VERSIONED),
     required(f"{_VERSIONS}.lmcache", _VERSIONED),
     *lengths(f"{_VERSIONS}.vllm", 1, 32, _VERSIONED, fits=False),
     *lengths(f"{_VERSIONS}.lmcache", 1, 32, _VERSIONED, fits=False),
     accept("versions of two digits", f"{_VERSIONS}.vllm", "10.20.30", _VERSIONED),
+    rule("a version with a leading zero", f"{_VERSIONS}.vllm", "00.32.0", _VERSION_MESSAGE, _VERSIONED),
     rule("a version with a v", f"{_VERSIONS}.vllm", "v0.32.0", _VERSION_MESSAGE, _VERSIONED),
     rule("a version with a suffix", f"{_VERSIONS}.lmcache", "0.5.6rc1", _VERSION_MESSAGE, _VERSIONED),
     rule("a version of two numbers", f"{_VERSIONS}.vllm", "0.32", _VERSION_MESSAGE, _VERSIONED),
@@ -108,10 +117,30 @@ _ARGUMENTS: Final = [
     accept("an option that begins like an owned one", f"{_ARGS}.0", "--model-impl=auto", _WITH_ARGUMENT),
     rule("a token in an option", _ARGS, [f"--hf-overrides={_HF_TOKEN}"], _CREDENTIAL_MESSAGE, hidden=_HF_TOKEN),
     rule("a password in a URL", _ARGS, ["--chat-template=http://me:pass@host/t"], _CREDENTIAL_MESSAGE, hidden="pass@"),
+    rule("a password without a user in a URL", _ARGS, ["--chat-template=http://:pass@host/t"], _CREDENTIAL_MESSAGE, hidden="pass@"),
+    accept("a user in a URL", _ARGS, ["--chat-template=https://user@host/t"]),
+    *(
+        rule(f"a key of JSON named {key}", _ARGS, ["--hf-overrides={" + f'"{key}"{between}"0123"' + "}"], _CREDENTIAL_MESSAGE, hidden="0123")
+        for key, between in (("api_key", ": "), ("apiKey", ":"), ("token", " :\t"), ("hf_token", ":"), ("db_password", ":"), ("client-secret", ": "))
+    ),
+    accept("tokens of a model in JSON", _ARGS, ['--hf-overrides={"pad_token": "<pad>", "eos_token_id": 2, "tokens": "x"}']),
     accept("words that hold the beginning of a token", _ARGS, ["--tool-parser-plugin=/task-oriented-parsing-01.py"]),
+    rule("an option with two values", _ARGS, ["--max-num-seqs=9", "--seed=1", "--max-num-seqs=10"], _ONCE_MESSAGE),
+    rule("a switch on and off", _ARGS, ["--async-scheduling", "--no-async-scheduling"], _ONCE_MESSAGE),
+    accept("options with a common beginning", _ARGS, ["--max-num-seqs=9", "--max-num-seqs-x=9", "--x--no-y", "--x-y"]),
 ]  # fmt: skip
 
 _AWS_KEY: Final = "AKIAIOSFODNN7EXAMPLE"
+_CREDENTIALS: Final = (
+    "nvapi-0123456789abcdefABCDEF",
+    "glpat-0123456789abcdefABCD",
+    "xoxb-0123456789-abcdefghij",
+    "xoxp-0123456789-abcdefghij",
+    "github_pat_0123456789abcdefABCD",
+    "Bearer 0123456789abcdef",
+    "bearer%200123456789abcdef",
+    "authorization=Basic dXNlcjpwYXNzd29yZA==",
+)
 _VARIABLES: Final = [
     *items(_ENV, 0, 32, _VARIABLE),
     duplicate(_ENV, _VARIABLE, {"name": "NCCL_DEBUG", "value": "INFO"}),
@@ -131,13 +160,22 @@ _VARIABLES: Final = [
     rule("a variable with a value and a Secret", _SELECTOR, {"name": "n", "key": "k"}, _ONE_VALUE_MESSAGE, _WITH_VARIABLE, f"{_ENV}.0"),
     rule("a credential by its form", f"{_ENV}.0.value", _AWS_KEY, _SECRET_VALUE_MESSAGE, _WITH_VARIABLE, f"{_ENV}.0", _AWS_KEY),
     rule("a credential by its variable", f"{_ENV}.0", {"name": "MY_TOKEN", "value": "0123"}, _SECRET_VALUE_MESSAGE, _WITH_VARIABLE, hidden="0123"),
+    *(
+        rule(f"a value for {name}", f"{_ENV}.0", {"name": name, "value": "0123"}, _SECRET_VALUE_MESSAGE, _WITH_VARIABLE, hidden="0123")
+        for name in ("VLLM_APIKEY", "WANDB_API_KEY2", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "DB_PASSPHRASE")
+    ),
+    *(
+        rule(f"a value {value[:10]}", f"{_ENV}.0", {"name": "A", "value": value}, _SECRET_VALUE_MESSAGE, _WITH_VARIABLE, hidden=value[-9:])
+        for value in _CREDENTIALS
+    ),
+    accept("a value that speaks of authentication", f"{_ENV}.0.value", "basic authentication, bearer of tokens, Basic English", _WITH_VARIABLE),
     accept("a variable with a word that begins like one for credentials", f"{_ENV}.0.name", "TOKENIZERS_PARALLELISM", _WITH_VARIABLE),
     accept("a Secret for a variable", _SELECTOR, {"name": "keys", "key": "api"}, _WITH_SECRET),
     required(f"{_SELECTOR}.name", _WITH_SECRET),
     required(f"{_SELECTOR}.key", _WITH_SECRET),
     *lengths(f"{_SELECTOR}.name", 1, 253, _WITH_SECRET),
     *lengths(f"{_SELECTOR}.key", 1, 253, _WITH_SECRET),
-    rule("a Secret of a variable in upper case", f"{_SELECTOR}.name", "Keys", OBJECT_NAME_MESSAGE, _WITH_SECRET),
+    rule("a Secret of a variable in upper case", f"{_SELECTOR}.name", "Keys-Of-Others", OBJECT_NAME_MESSAGE, _WITH_SECRET, hidden="Of-Others"),
     rule("a Secret key of a variable with a blank", f"{_SELECTOR}.key", "a b", DATA_KEY_MESSAGE, _WITH_SECRET),
 ]  # fmt: skip
 

@@ -78,7 +78,7 @@ _HUB_ROWS: Final = [
     accept("a token", _TOKEN, {"name": "hub", "key": "HF_TOKEN"}),
     required(f"{_TOKEN}.name", WITH_TOKEN),
     *lengths(f"{_TOKEN}.name", 1, 253, WITH_TOKEN),
-    rule("a Secret name in upper case", f"{_TOKEN}.name", "Hub", OBJECT_NAME_MESSAGE, WITH_TOKEN),
+    rule("a Secret name in upper case", f"{_TOKEN}.name", "Hub-Of-Us", OBJECT_NAME_MESSAGE, WITH_TOKEN, hidden="Of-Us"),
     rule(
         "the token itself as the name of its Secret",
         f"{_TOKEN}.name",

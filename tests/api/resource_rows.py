@@ -6,6 +6,7 @@ from tests.api.rows import Row, accept, lengths, rule, unknown
 
 _KEYS_MESSAGE: Final = "must have only the keys cpu, memory, ephemeral-storage"
 _AMOUNTS_MESSAGE: Final = "must have whole amounts as values; write for instance 96Gi as memory, and 16 or 1500m as cpu"
+_BOUNDS_MESSAGE: Final = "must have at most 1024 as cpu and 64Ti as memory and ephemeral-storage; write less"
 _ALL: Final = {"cpu": "1500m", "memory": "96Gi", "ephemeral-storage": "10G"}
 
 
@@ -22,6 +23,14 @@ def _amounts(path: str) -> list[Row]:
         rule(f"memory in GB in {name}", path, {"memory": "96GB"}, _AMOUNTS_MESSAGE),
         rule(f"CPUs with a unit of memory in {name}", path, {"cpu": "16Gi"}, _AMOUNTS_MESSAGE),
         rule(f"no CPUs in {name}", path, {"cpu": "0"}, _AMOUNTS_MESSAGE),
+        accept(
+            f"the most of every key in {name}", path, {"cpu": "1024", "memory": "64Ti", "ephemeral-storage": "65536Gi"}
+        ),
+        accept(f"the most thousandths of a CPU in {name}", path, {"cpu": "1024000m"}),
+        rule(f"too many CPUs in {name}", path, {"cpu": "1025"}, _BOUNDS_MESSAGE),
+        rule(f"too many thousandths of a CPU in {name}", path, {"memory": "1Gi", "cpu": "1024001m"}, _BOUNDS_MESSAGE),
+        rule(f"too much memory in {name}", path, {"memory": "65Ti"}, _BOUNDS_MESSAGE),
+        rule(f"too much storage in {name}", path, {"ephemeral-storage": "999999999999999Gi"}, _BOUNDS_MESSAGE),
         *lengths(f"{path}.memory", 0, 20, base, fits=False),
         Row(
             f"rejects four keys in {name}",

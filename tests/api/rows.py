@@ -13,7 +13,7 @@ Base = Mapping[str, Any] | None
 OBJECT_NAME_MESSAGE: Final = "must be the name of an object: lower case letters"
 DATA_KEY_MESSAGE: Final = "must be a key of a Secret"
 SIZE_MESSAGE: Final = (
-    "must be a whole quantity of at least 1Gi with a unit such as Gi, Ti or G; write for instance 1200Gi"
+    "must be a whole quantity from 1Gi to 64Ti with a unit such as Gi, Ti or G; write for instance 1200Gi"
 )
 MEMORY: Final = "spec.cache.tiers.0.memory"
 STORE: Final = "spec.cache.tiers.1.objectStore"
@@ -183,6 +183,9 @@ def sizes(path: str, title: str, base: Base = None) -> list[Row]:
     return [
         accept(f"the least {title}", path, "1Gi", base),
         accept(f"{title} in decimal units", path, "2G", base),
+        accept(f"the most {title}", path, "64Ti", base),
+        rule(f"{title} above 64Ti", path, "65537Gi", SIZE_MESSAGE, base),
+        rule(f"{title} of a number that is too long with its unit", path, "999999999999999Gi", SIZE_MESSAGE, base),
         rule(f"{title} below 1Gi", path, "1023Mi", SIZE_MESSAGE, base),
         rule(f"{title} with a fraction", path, "1.5Gi", SIZE_MESSAGE, base),
         rule(f"{title} in GB", path, "16GB", SIZE_MESSAGE, base),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,39 @@ def test_expected_failure_is_one_line_and_ends_with_1() -> None:
     out = _run("lint", "-f", "absent.yaml")
     assert (out.returncode, out.stdout) == (1, "")
     assert out.stderr == "Error: absent.yaml does not exist. Check the path; - reads standard input.\n"
+
+
+_FAULTS = {
+    "a secret in the text": ValueError("hf_SECRET"),
+    "recursion": RecursionError("hf_SECRET"),
+    "a failing system call": OSError(5, "hf_SECRET"),
+}
+
+
+@pytest.mark.parametrize("fault", _FAULTS.values(), ids=_FAULTS.keys())
+@pytest.mark.parametrize("debug", [False, True])
+def test_fault_of_ours_is_one_line_without_its_text(
+    fault: Exception, debug: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr("inference_cache.cli.documents.read_deployments", fail)
+    monkeypatch.setenv("ICD_DEBUG", "1" if debug else "")
+    out = CliRunner().invoke(build_app(), ["lint", "-f", "x.yaml"])
+    line = f"icd failed: {type(fault).__name__}; this is a fault of icd, please report it with the command line\n"
+    assert (out.exit_code, out.stdout) == (1, "")
+    assert out.stderr.endswith(line)
+    assert ("hf_SECRET" in out.stderr) is debug
+    assert ("Traceback" in out.stderr) is debug
+    assert debug or out.stderr == line
+
+
+def test_pages_that_the_sources_name_exist() -> None:
+    sources = sorted((ROOT / "operator").rglob("*.py"))
+    named = {page for file in sources for page in re.findall(r"docs/[\w./-]+\.md", file.read_text(encoding="utf-8"))}
+    assert "docs/api.md" in named
+    assert sorted(page for page in named if not (ROOT / page).is_file()) == []
 
 
 def test_version() -> None:

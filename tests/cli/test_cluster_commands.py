@@ -15,7 +15,7 @@ from inference_cache.domain.reasons import Reason
 from inference_cache.domain.summary import Outcome, summarize
 from inference_cache.domain.verdict import ConditionType, bad
 from tests.support.api_server import DEPLOYMENTS, ApiServer, Query, build_list, build_status, serve
-from tests.support.builders import build_sample_scope, build_spec
+from tests.support.builders import build_sample_scope, build_spec, load_sample
 
 NAME = "nemotron-70b"
 TEAM = "/api/v1/namespaces/team"
@@ -122,6 +122,51 @@ def test_what_the_user_may_not_read_is_said_and_the_rest_is_explained(api: ApiSe
     assert found["cause"] == "SecretNotFound"
     assert len(found["notRead"]) == 2
     assert any("you may not list nodes" in line for line in found["notRead"])
+
+
+_ALL = "/apis/inferencecache.io/v1alpha1/inferencecachedeployments"
+
+
+def _plan(tmp_path: Path, *namespaces: str | None) -> Result:
+    bodies: list[dict[str, Any]] = []
+    for number, namespace in enumerate(namespaces):
+        body = load_sample()
+        body["metadata"] = {"name": f"{NAME}-{number}" if number else NAME}
+        body["metadata"] |= {"namespace": namespace} if namespace else {}
+        bodies.append(body)
+    file = tmp_path / "x.yaml"
+    file.write_text(yaml.safe_dump_all(bodies), encoding="utf-8")
+    return _run("plan", "-f", str(file), "-o", "json")
+
+
+def test_plan_with_rights_in_namespaces_alone_says_what_it_does_not_show(api: ApiServer, tmp_path: Path) -> None:
+    api.answers[_ALL] = (403, build_status(403, "Forbidden", "cannot list at the cluster scope"))
+    api.answers[DEPLOYMENTS] = (200, build_list(_deployment()))
+    other = DEPLOYMENTS.replace("/team/", "/other/")
+    api.answers[other] = (200, build_list())
+    out = _plan(tmp_path, None, "other")
+    assert out.exit_code == 0, out.stderr
+    first, second = json.loads(out.stdout)
+    # What is not marked as new was found in the cluster.
+    assert (first["exists"], second["exists"]) == (True, False)
+    for item in (first, second):
+        assert any("Sharing with deployments of other namespaces is not shown" in text for text in item["notes"])
+    assert {path for _, path in api.seen if path.endswith("/inferencecachedeployments")} == {_ALL, DEPLOYMENTS, other}
+
+
+def test_plan_without_any_right_to_list_fails_in_one_line(api: ApiServer, tmp_path: Path) -> None:
+    for path in (_ALL, DEPLOYMENTS):
+        api.answers[path] = (403, build_status(403, "Forbidden", f"cannot list {path}"))
+    out = _plan(tmp_path, None)
+    assert (out.exit_code, out.stdout) == (1, "")
+    assert f"you may not list inferencecachedeployments: cannot list {DEPLOYMENTS}" in out.stderr
+
+
+def test_plan_with_rights_everywhere_lists_once(api: ApiServer, tmp_path: Path) -> None:
+    api.answers[_ALL] = (200, build_list(_deployment()))
+    out = _plan(tmp_path, None)
+    assert "is not shown" not in out.stdout
+    assert [path for _, path in api.seen if path.endswith("/inferencecachedeployments")] == [_ALL]
 
 
 def test_pods_and_events_of_others_are_left_out(api: ApiServer) -> None:

@@ -75,6 +75,14 @@ def test_dates_stay_text_as_in_kubernetes(tmp_path: Path) -> None:
     assert document.body["spec"] == {"revision": "2026-01-31", "time": "2026-01-31T10:00:00Z"}
 
 
+def _nest(following: str) -> str:
+    """Return lines of which each stands for ten times what the one before stands for; REST is where that goes."""
+    return "".join(
+        f"x{level}: &x{level} {following.replace('REST', ', '.join([f'*x{level - 1}'] * 10))}\n"
+        for level in range(1, 12)
+    )
+
+
 ERRORS = {
     "no YAML": (f"{HEAD}spec: [1\nx: 2\n", "x.yaml, document 1, line 4 is not YAML"),
     "no YAML in a later document": (f"{HEAD}---\na: b: c\n", "x.yaml, document 2, line 4 is not YAML"),
@@ -86,6 +94,11 @@ ERRORS = {
     "a set": (f"{HEAD}spec: !!set {{a, b}}\n", "document 1 holds a value that JSON does not know"),
     "an alias of itself": (f"{HEAD}spec: &x {{a: *x}}\n", "document 1 holds a value that JSON does not know"),
     "an unknown tag": (f"{HEAD}spec: !secret x\n", "document 1, line 3 is not YAML"),
+    "aliases of aliases": (f"{HEAD}x0: &x0 [a, b]\n" + _nest("[REST]"), "document 1: its aliases stand for more than 100000 values"),
+    "aliases that are merged": (f"{HEAD}x0: &x0 {{a: b}}\n" + _nest("{<<: [REST]}"), "document 1: its aliases stand for more than 100000 values"),
+    "aliases of a long text": (f"{HEAD}x: &x {'a' * 100_000}\ny: [{', '.join(['*x'] * 200)}]\n", "document 1: its aliases stand for more than"),
+    "a name twice": (f"{HEAD}metadata: {{name: a, namespace: b}}\n---\n{HEAD}metadata: {{name: a, namespace: b}}\n", "InferenceCacheDeployment a in namespace b is written twice: in FOLDER/x.yaml, document 1, line 1, and in FOLDER/x.yaml, document 2, line 5. Keep one"),
+    "brackets in brackets": (f"{HEAD}spec: {'[' * 100_000}", "x.yaml, line 3 is nested more than 200 deep"),
     "nothing": ("", "no InferenceCacheDeployment in"),
     "other kinds alone": (OTHER, "no InferenceCacheDeployment in"),
 }  # fmt: skip
@@ -96,8 +109,24 @@ def test_error_says_where_and_what_to_do(tmp_path: Path, case: str) -> None:
     text, message = ERRORS[case]
     with pytest.raises(CommandError) as error:
         _read(tmp_path, text)
-    assert message in str(error.value)
+    assert message.replace("FOLDER", str(tmp_path)) in str(error.value)
     assert error.value.advice
+
+
+def test_few_aliases_and_many_values_are_taken(tmp_path: Path) -> None:
+    many = ", ".join(["1"] * 150_000)
+    (document,) = _read(tmp_path, f"{HEAD}x: &x {{a: [1, 2]}}\ny: [*x, *x]\nz: {{<<: *x}}\nmany: [{many}]\n")
+    assert (document.body["y"], document.body["z"]) == ([{"a": [1, 2]}] * 2, {"a": [1, 2]})
+
+
+def test_one_name_in_two_namespaces_and_no_name_twice_are_taken(tmp_path: Path) -> None:
+    heads = [f"{HEAD}metadata: {{name: a, namespace: {space}}}\n" for space in "bc"] + [f"{HEAD}metadata: {{}}\n"] * 2
+    assert len(_read(tmp_path, "---\n".join(heads))) == 4
+
+
+def test_object_without_a_name_is_ignored_in_clear_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _read(tmp_path, f"apiVersion: v1\nkind: Foo\n---\n{HEAD}")
+    assert capsys.readouterr().err == f"Ignored: Foo in {tmp_path}/x.yaml, document 1, line 1.\n"
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -31,11 +31,16 @@ def _write(folder: Path, *changes: dict[str, Any]) -> Path:
 def test_sample_is_accepted_in_silence() -> None:
     out = _lint(SAMPLE)
     assert (out.exit_code, out.stdout) == (0, "")
-    assert out.stderr == "1 deployments read, 0 with violations, 0 in all.\n"
+    assert out.stderr == "1 deployment read, 0 with violations, 0 in all.\n"
 
 
 def test_every_violation_of_every_document_is_told_at_once(tmp_path: Path) -> None:
-    path = _write(tmp_path, {"spec.replicas": -2, "spec.cache.chunkTokens": 100}, {"metadata.name": "UPPER"}, {})
+    path = _write(
+        tmp_path,
+        {"spec.replicas": -2, "spec.cache.chunkTokens": 100},
+        {"metadata.name": "UPPER"},
+        {"metadata.name": "good"},
+    )
     out = _lint(path)
     assert out.exit_code == 1
     lines = out.stdout.splitlines()
@@ -56,6 +61,16 @@ def test_json_has_the_same_findings(tmp_path: Path) -> None:
     (finding,) = found["violations"]
     assert (found["deployments"], finding["field"], finding["name"]) == (1, "spec.replicas", "nemotron-70b")
     assert yaml.safe_load(_lint(path, "-o", "yaml").stdout) == found
+
+
+@pytest.mark.parametrize("size", ["999999999999999Gi", "999999999999999Pi", "9999Ti"])
+@pytest.mark.parametrize("field", ["spec.cache.tiers.0.memory.size", "spec.engine.resources.limits.memory"])
+def test_size_of_no_machine_is_a_violation_and_no_fault_of_ours(tmp_path: Path, field: str, size: str) -> None:
+    out = _lint(_write(tmp_path, {"spec.engine": {"resources": {"limits": {}}}, field: size}))
+    assert out.exit_code == 1
+    assert f"{field.rpartition('.')[0].replace('.0', '[0]')}" in out.stdout
+    assert size in out.stdout
+    assert "icd failed" not in out.stderr
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {

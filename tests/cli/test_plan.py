@@ -72,7 +72,7 @@ def test_published_set_up_has_the_figures_of_the_measurement() -> None:
     [
         (("--memory", "1300G"), "dram-capacity", "True"),
         (("--memory", "1800G"), "dram-capacity", "True"),
-        (("--network-gigabits", "25"), "s3-link", "False"),
+        (("--network-gigabits", "25"), "s3-link", "Unknown"),
         # Without a watermark 1.8 TB would hold everything; with LMCache's defaults it takes 2.458 TB.
         (("--memory", "2500G"), "decode", "True"),
     ],
@@ -203,3 +203,52 @@ def test_what_cannot_be_read_is_one_clear_line(arguments: tuple[str, ...], code:
 
 def test_output_has_no_colours_where_it_is_no_terminal() -> None:
     assert "\x1b" not in invoke("plan", "-f", str(PUBLISHED), "--offline").output
+
+
+def test_change_from_what_cannot_be_rendered_counts_as_the_worst(tmp_path: Path) -> None:
+    bad = {"spec.engine.versions": {"vllm": "0.31.0", "lmcache": "0.5.5"}}
+    old, new = write(tmp_path, bad, "old.yaml"), write(tmp_path, {"spec.rollout.drainSeconds": 60}, "new.yaml")
+    result = invoke("plan", "-f", new, "--against", old, "--fail-on", "CacheBreaking")
+    assert result.exit_code == 3
+    assert "not known, as what is applied now cannot be rendered" in result.stdout
+    assert "vLLM 0.31.0 with LMCache 0.5.5" in result.stdout
+    invalid = write(tmp_path, {"spec.cache.chunkTokens": 100}, "invalid.yaml")
+    assert invoke("plan", "-f", new, "--against", invalid, "--fail-on", "Rolling").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec.cache.tiers.1.objectStore.bucket.name": "another"},
+        {"spec.cache.tiers.1.objectStore.endpoint": "https://another.example"},
+        {"spec.cache.tiers": [{"memory": {"size": "1500G"}}]},
+    ],
+    ids=["another bucket", "another endpoint", "no object store"],
+)
+def test_loss_of_the_stored_objects_is_a_cold_cache_under_the_same_fingerprint(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    old, new = write(tmp_path, name="old.yaml"), write(tmp_path, changes, "new.yaml")
+    document = read("-f", new, "--against", old)
+    assert document["changeClass"] == "CacheBreaking"
+    assert document["fingerprint"]["before"] == document["fingerprint"]["after"]
+    assert "cold: the store" in invoke("plan", "-f", new, "--against", old).stdout
+
+
+def test_rolling_change_of_memory_alone_says_that_the_cache_begins_empty(tmp_path: Path) -> None:
+    alone = {"spec.cache.tiers": [{"memory": {"size": "1500G"}}]}
+    old = write(tmp_path, alone, "old.yaml")
+    new = write(tmp_path, {**alone, "spec.rollout.drainSeconds": 60}, "new.yaml")
+    assert "which are all of the cache, begin empty" in invoke("plan", "-f", new, "--against", old).stdout
+
+
+def test_hybrid_model_that_only_its_config_tells_of_is_refused(tmp_path: Path) -> None:
+    config = {
+        "model_type": "gemma3_text", "hidden_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "head_dim": 128, "sliding_window": 1024,
+        "layer_types": ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"],
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    result = invoke("plan", "-f", str(PUBLISHED), "--offline", "--model-config", str(tmp_path))
+    assert result.exit_code == 1
+    assert "HybridModelInStore" in result.stdout

@@ -54,6 +54,7 @@ def _inputs(draw: st.DrawFn) -> CapacityInputs:
             answer_tokens=draw(st.integers(0, 10**6)),
             replicas=draw(st.integers(0, 1000)),
             turns=draw(st.one_of(st.none(), st.integers(1, 10_000))),
+            max_model_len=draw(st.one_of(st.none(), st.integers(1, 10**7))),
         ),
         machine=Machine(
             gpu=draw(st.one_of(st.none(), st.sampled_from(list(GPU_SPECS.values())))),
@@ -119,6 +120,10 @@ def test_every_plan_has_finite_figures_in_their_ranges(inputs: CapacityInputs) -
     assert all(len(finding.message) <= MAX_MESSAGE for finding in plan.findings)
     assert len({finding.reason for finding in plan.findings}) == len(plan.findings)
     assert len(payoff.message) <= MAX_MESSAGE
+    added = plan.gains.added_by_s3 if plan.gains else None
+    assert added is None or added.low <= added.high
+    if plan.hbm is not None and plan.hbm.sessions == 0:
+        assert (plan.gains, payoff.verdict) == (None, Truth.UNKNOWN)
 
 
 @given(_inputs())

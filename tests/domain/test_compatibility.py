@@ -50,6 +50,7 @@ _BAD: Final[dict[str, tuple[Changes, VersionPair, KubernetesVersion | None, Reas
     "heads that do not divide": ({"model.architecture": _DENSE | {"attentionHeads": 36}}, DEFAULT_PAIR, _NEW, Reason.ParallelismImpossible, ("36 attention heads", "8 GPUs", "tensorParallelSize of 1, 2, 4")),
     "KV heads that neither divide nor repeat": ({"model.architecture": _DENSE | {"attentionHeads": 96, "kvHeads": 12}}, DEFAULT_PAIR, _NEW, Reason.ParallelismImpossible, ("12 KV heads", "8 GPUs", "tensorParallelSize of 1, 2, 3, 4, 6, 12")),
     "chunks of half a block with latent attention": ({"model.architecture": _LATENT, "cache.chunkTokens": 64}, DEFAULT_PAIR, _NEW, Reason.ChunkNotMultiple, ("64", "128")),
+    "layout variable from a Secret": ({"engine.extraEnv": [{"name": "VLLM_KV_CACHE_LAYOUT", "secretKeyRef": {"name": "x", "key": "k"}}]}, DEFAULT_PAIR, _NEW, Reason.VariableUnknown, ("VLLM_KV_CACHE_LAYOUT", "Secret x", "Write it as value")),
     "no native sidecars": ({}, DEFAULT_PAIR, (1, 29), Reason.KubernetesTooOld, ("1.29", "1.30")),
     "no image volumes": (_IMAGE, DEFAULT_PAIR, (1, 32), Reason.KubernetesTooOld, ("1.32", "1.33", "model.source.image", "huggingFace")),
 }  # fmt: skip
@@ -78,6 +79,7 @@ _GOOD: Final[dict[str, tuple[Changes, VersionPair, KubernetesVersion | None]]] =
     "KV heads that are copied": ({"model.architecture": _DENSE | {"kvHeads": 2}}, DEFAULT_PAIR, _NEW),
     "latent attention, whose one head is copied": ({"model.architecture": _LATENT | {"kvHeads": 3}}, DEFAULT_PAIR, _NEW),
     "chunks of whole blocks with latent attention": ({"model.architecture": _LATENT, "cache.chunkTokens": 128}, DEFAULT_PAIR, _NEW),
+    "neutral variable from a Secret": ({"engine.extraEnv": [{"name": "VLLM_API_KEY", "secretKeyRef": {"name": "x", "key": "k"}}]}, DEFAULT_PAIR, _NEW),
     "any chunk with latent attention and no cache": ({"model.architecture": _LATENT, "cache.chunkTokens": 64, "cache.mode": "Disabled"}, DEFAULT_PAIR, _NEW),
     "options of every type": ({"engine.extraArgs": ["--max-num-seqs=4", "--enforce-eager", "--no-enable-chunked-prefill", "--hf-overrides={}", "--scheduling-policy=fcfs", "--watermark=0.5", "--chat-template=x=y"]}, DEFAULT_PAIR, _NEW),
 }  # fmt: skip
@@ -113,3 +115,9 @@ def test_value_of_an_entry_is_never_shown() -> None:
     verdict = _check({"engine.extraArgs": ["--unknown-option=" + "x" * 1000]})
     assert "xx" not in verdict.message
     assert len(verdict.message) <= MAX_MESSAGE
+
+
+def test_store_without_a_declared_architecture_says_what_is_not_known() -> None:
+    assert "LMCache#4492" in _check({}).message
+    assert "LMCache#4492" not in _check({"model.architecture": _DENSE}).message
+    assert "LMCache#4492" not in _check({"cache.tiers": [{"memory": {"size": "64Gi"}}]}).message

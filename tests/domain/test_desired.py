@@ -83,6 +83,7 @@ _LAYOUT: dict[str, dict[str, Any]] = {
     "tensor parallel size": {"engine.tensorParallelSize": 4},
     "kv cache dtype": {"engine.kvCacheDtype": "FP8E5M2"},
     "chunk size": {"cache.chunkTokens": 512},
+    "context length": {"model.maxModelLen": 4096},
     "source is a claim": _CLAIM,
     "claim": _CLAIM | {"model.source.persistentVolumeClaim.claimName": "v"},
     "path in the claim": _CLAIM | {"model.source.persistentVolumeClaim.path": "b"},
@@ -90,7 +91,6 @@ _LAYOUT: dict[str, dict[str, Any]] = {
 }
 _OTHER: dict[str, dict[str, Any]] = {
     "served name": {"model.name": "other"},
-    "context length": {"model.maxModelLen": 4096},
     "hub token": {f"{_HUB}.tokenSecretRef": {"name": "hub"}},
     "replicas": {"replicas": 7},
     "share of GPU memory": {"engine.gpuMemoryUtilizationPercent": 50},

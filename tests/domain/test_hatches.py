@@ -133,7 +133,15 @@ def test_entry_is_refused(entry: str) -> None:
 def test_negated_form_of_an_owned_switch_is_owned_or_states_the_default() -> None:
     """What is off already may be said to be off; it changes nothing."""
     negated = {flag for flag in _ALL if flag.startswith("--no-") and f"--{flag[5:]}" in OWNED_FLAGS}
-    off_anyway = {"--no-enable-lora", "--no-enable-sleep-mode", "--no-enable-tower-connector-lora"}
+    off_anyway = {
+        "--no-data-parallel-external-lb",
+        "--no-data-parallel-hybrid-lb",
+        "--no-enable-cumem-allocator",
+        "--no-enable-elastic-ep",
+        "--no-enable-lora",
+        "--no-enable-sleep-mode",
+        "--no-enable-tower-connector-lora",
+    }
     assert negated - set(OWNED_FLAGS) == off_anyway
 
 

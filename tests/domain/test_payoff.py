@@ -11,14 +11,50 @@ from inference_cache.domain.gpu_specs import GPU_SPECS
 from inference_cache.domain.model_shape import ShapeUnknown
 from inference_cache.domain.payoff import predict_payoff
 from inference_cache.domain.verdict import Truth
-from tests.support.capacity_inputs import GIB, MEASURED, PUBLISHED, build_published, known
+from tests.support.capacity_inputs import GIB, LLAMA_70B, MEASURED, PUBLISHED, build_published, known
 
 _NVL: Final = GPU_SPECS["NVIDIA-H200-NVL"]
 _A: Final = MEASURED["A 8B 16k"]
+_HEAVY: Final = replace(PUBLISHED, shape=replace(LLAMA_70B, parameters=10**14))
+_LONG: Final = replace(PUBLISHED, workload=replace(PUBLISHED.workload, context_tokens=9_900_000))
+_ROOMY: Final = replace(PUBLISHED, machine=Machine(_NVL, 8, hbm_kv_bytes=1.9e12))
 _CASES: Final[dict[str, tuple[CapacityInputs, Truth, str]]] = {
     "the published set-up": (PUBLISHED, Truth.TRUE, "LinkAboveBreakEven"),
-    "a narrow link": (build_published(gbits=25), Truth.FALSE, "LinkBelowBreakEven"),
-    "a link that only a slow prefill would justify": (build_published(gbits=40), Truth.UNKNOWN, "LinkNearBreakEven"),
+    # Break-even is planned at 3.71 GB/s, and lies between 2.12 and 5.3 GB/s as prefill is slow or fast.
+    "a link below every plausible break-even, 2.09 GB/s": (
+        build_published(gbits=18),
+        Truth.FALSE,
+        "LinkBelowBreakEven",
+    ),
+    "a link between the lowest and the planned, 2.91 GB/s": (
+        build_published(gbits=25),
+        Truth.UNKNOWN,
+        "LinkNearBreakEven",
+    ),
+    "a link between the planned and the highest, 4.65 GB/s": (
+        build_published(gbits=40),
+        Truth.UNKNOWN,
+        "LinkNearBreakEven",
+    ),
+    "a link above every plausible break-even, 5.35 GB/s": (build_published(gbits=46), Truth.TRUE, "LinkAboveBreakEven"),
+    "a narrow link with a measured prefill rate": (
+        replace(build_published(gbits=25), machine=replace(PUBLISHED.machine, prefill_tokens_per_second=10_000)),
+        Truth.FALSE,
+        "LinkBelowBreakEven",
+    ),
+    "a narrow link with a slow measured prefill rate": (
+        replace(build_published(gbits=25), machine=replace(PUBLISHED.machine, prefill_tokens_per_second=8_000)),
+        Truth.TRUE,
+        "LinkAboveBreakEven",
+    ),
+    "weights that do not fit": (_HEAVY, Truth.UNKNOWN, "NothingFits"),
+    "a conversation that does not fit": (_LONG, Truth.UNKNOWN, "NothingFits"),
+    "DRAM smaller than one conversation": (build_published(dram=GIB), Truth.FALSE, "LoadsExceedDRAM"),
+    "DRAM that holds one conversation only before it evicts": (
+        build_published(dram=20e9),
+        Truth.UNKNOWN,
+        "LoadsExceedDRAM",
+    ),
     "A, which was measured at 0.76": (_A, Truth.FALSE, "LinkBelowBreakEven"),
     "B, which was measured at 1.07": (MEASURED["B 8B 48k"], Truth.TRUE, "LinkAboveBreakEven"),
     "C, which was measured at 1.40": (MEASURED["C 7B 16k"], Truth.TRUE, "LinkAboveBreakEven"),
@@ -38,11 +74,22 @@ _CASES: Final[dict[str, tuple[CapacityInputs, Truth, str]]] = {
         Truth.TRUE,
         "DRAMHoldsWorkingSet",
     ),
-    "HBM that holds everything": (
-        replace(PUBLISHED, machine=Machine(_NVL, 8, hbm_kv_bytes=1.6e12)),
-        Truth.FALSE,
-        "HBMHoldsWorkingSet",
+    "HBM a little smaller than everything": (
+        replace(PUBLISHED, machine=Machine(_NVL, 8, hbm_kv_bytes=1.57e12)),
+        Truth.TRUE,
+        "LinkAboveBreakEven",
     ),
+    "HBM that barely holds everything": (
+        replace(PUBLISHED, machine=Machine(_NVL, 8, hbm_kv_bytes=1.58e12)),
+        Truth.UNKNOWN,
+        "HBMBarelyHoldsWorkingSet",
+    ),
+    "HBM that holds everything but for the margin": (
+        replace(PUBLISHED, machine=Machine(_NVL, 8, hbm_kv_bytes=1.88e12)),
+        Truth.UNKNOWN,
+        "HBMBarelyHoldsWorkingSet",
+    ),
+    "HBM that holds everything with a margin": (_ROOMY, Truth.FALSE, "HBMHoldsWorkingSet"),
     "an unknown link": (replace(PUBLISHED, link=Link()), Truth.UNKNOWN, "LinkUnknown"),
     "an unknown model": (replace(PUBLISHED, shape=ShapeUnknown("no config.json")), Truth.UNKNOWN, "BreakEvenUnknown"),
     "an unknown GPU": (replace(PUBLISHED, machine=Machine(None, 8)), Truth.UNKNOWN, "BreakEvenUnknown"),
@@ -64,9 +111,9 @@ def test_payoff_of(inputs: CapacityInputs, verdict: Truth, reason: str) -> None:
 def test_message_has_the_figures_of_reading_and_writing() -> None:
     payoff = predict_payoff(plan_capacity(build_published(gbits=25)))
     assert payoff.message == (
-        "S3 can deliver 2.91 GB/s per replica, 0.78x the break-even of 3.71 GB/s: hits from S3 are slower than prefill. "
-        "Widen the link, or leave the object store out. "
-        "While nothing is cached, S3 takes only 0.78 of the KV that prefill produces."
+        "S3 can deliver 2.91 GB/s per replica, 0.78x the planned break-even of 3.71 GB/s (between 2.12 GB/s and 5.3 GB/s, "
+        "as prefill is slow or fast). While nothing is cached, S3 takes only 0.78 of the KV that prefill produces. "
+        "A measured prefill rate decides: measure it, and plan with --prefill-tokens-per-second."
     )
 
 
@@ -82,3 +129,20 @@ def test_ratios_of_the_measured_runs(case: str, read: float, write: float) -> No
 def test_unknown_says_which_fact_is_missing() -> None:
     assert "no config.json" in predict_payoff(plan_capacity(_CASES["an unknown model"][0])).message
     assert "GPU product" in predict_payoff(plan_capacity(_CASES["an unknown HBM pool without S3"][0])).message
+
+
+def test_cure_tells_weights_from_conversations() -> None:
+    heavy, long = predict_payoff(plan_capacity(_HEAVY)), predict_payoff(plan_capacity(_LONG))
+    assert "The weights take 200 TB" in heavy.facts
+    assert "the weights do not fit" in heavy.facts
+    assert "quantized weights" in heavy.advice
+    assert "one conversation of 9900500 tokens" in long.facts
+    assert "shorter contexts" in long.advice
+    assert plan_capacity(_HEAVY).gains is plan_capacity(_LONG).gains is None
+
+
+def test_hbm_that_holds_everything_says_whose_gain_it_is() -> None:
+    payoff = predict_payoff(plan_capacity(_ROOMY))
+    assert "1.21x the working set of 1.573 TB" in payoff.facts
+    assert "Gains over no prefix cache at all come from HBM." in payoff.facts
+    assert "Enlarge" not in payoff.message

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -20,7 +21,8 @@ from tests.support.builders import build_settled
 
 _OPTIONS: Final = {"vllm": "0.32.0", "lmcache": "0.5.6"}
 _PAIR: Final = {"vllm": "0.32.1", "lmcache": "0.5.6", "optionsOf": _OPTIONS}
-_BAD: Final = {
+_BUILT_IN: Final = {**_PAIR, "vllm": "0.32.0"}
+_BAD: Final[dict[str, Any]] = {
     "vllm": {"from": "0.32.0", "before": "0.33.0"},
     "effect": "It is slow.",
     "issue": "https://issues.example/1",
@@ -93,7 +95,13 @@ def test_pair_of_a_user_does_not_lift_what_is_known_to_be_bad() -> None:
 _FAULTS: Final[dict[str, tuple[Any, str]]] = {
     "options of nobody": ({"pairs": [{**_PAIR, "optionsOf": {"vllm": "0.1.0", "lmcache": "0.5.6"}}]}, "pairs[0].optionsOf: vLLM 0.1.0 with LMCache 0.5.6 is not supported; name one of: vLLM 0.32.0"),
     "no options": ({"pairs": [{"vllm": "0.32.1", "lmcache": "0.5.6"}]}, "pairs[0].optionsOf: "),
-    "built-in pair": ({"pairs": [{**_PAIR, "vllm": "0.32.0"}]}, "pairs[0]: vLLM 0.32.0 with LMCache 0.5.6 is built in"),
+    "the same built-in pair twice": ({"pairs": [_BUILT_IN, _BUILT_IN]}, "pairs[1]: vLLM 0.32.0 with LMCache 0.5.6 is listed twice"),
+    "leading zero": ({"pairs": [{**_PAIR, "vllm": "00.32.0"}]}, "pairs[0].vllm: "),
+    "leading zero of a bound": ({"knownBad": [{**_BAD, "vllm": {"before": "0.033.0"}}]}, "knownBad[0].vllm.before: "),
+    "image without a tag": ({"pairs": [{**_PAIR, "image": "registry.example/engine"}]}, "pairs[0].image: must name a fixed version"),
+    "image of the tag latest": ({"pairs": [{**_PAIR, "image": "engine:latest"}]}, "pairs[0].image: "),
+    "image with half a digest": ({"pairs": [{**_PAIR, "image": "engine@sha256:0123"}]}, "pairs[0].image: "),
+    "image with blanks": ({"pairs": [{**_PAIR, "image": "engine :1"}]}, "pairs[0].image: "),
     "the same pair twice": ({"pairs": [_PAIR, {**_PAIR, "image": "x:1"}]}, "pairs[1]: vLLM 0.32.1 with LMCache 0.5.6 is listed twice"),
     "leading v": ({"pairs": [{**_PAIR, "vllm": "v0.32.1"}]}, "pairs[0].vllm: "),
     "a number for a version": ({"pairs": [{**_PAIR, "vllm": 0.32}]}, "pairs[0].vllm: "),
@@ -124,11 +132,66 @@ def test_fault_is_named_and_nothing_is_added(document: Any, fault: str) -> None:
 
 def test_half_a_fault_adds_nothing_and_every_fault_is_told() -> None:
     table, faults = _extend(
-        pairs=[_PAIR, {**_PAIR, "vllm": "0.32.0"}, {**_PAIR, "optionsOf": {"vllm": "1.0.0", "lmcache": "1.0.0"}}],
-        knownBad=[_BAD],
+        pairs=[_PAIR, _PAIR, {**_PAIR, "optionsOf": {"vllm": "1.0.0", "lmcache": "1.0.0"}}, _BUILT_IN],
     )
     assert table is BUILT_IN_TABLE
     assert [text.partition(":")[0] for text in faults] == ["pairs[1]", "pairs[2].optionsOf"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"pairs": [_PAIR, _PAIR], "knownBad": [_BAD]},
+        {"pairs": [{**_PAIR, "vllm": "v1"}], "knownBad": [_BAD]},
+        {"pairs": "x", "knownBad": [_BAD, {"effect": "without issue"}, "x"]},
+        {"knownBad": [_BAD] * 100},
+    ],
+    ids=["a pair twice", "a pair that is none", "no list and another bad entry", "too many"],
+)
+def test_known_bad_versions_are_barred_whatever_else_is_wrong(document: Any) -> None:
+    table, faults = extend_table(BUILT_IN_TABLE, yaml.safe_dump(document))
+    assert faults
+    assert table.pairs == BUILT_IN_TABLE.pairs
+    assert set(BUILT_IN_TABLE.known_bad) < set(table.known_bad)
+    reason, text = choose_versions(None, None, table).problem or (None, "")
+    assert reason is Reason.KnownBadVersions
+    assert _BAD["effect"] in text
+
+
+def test_password_in_an_image_is_not_told() -> None:
+    _, faults = _extend(pairs=[{**_PAIR, "image": "u:SUPERSECRET@registry.example/engine:1"}])
+    assert len(faults) == 1
+    assert "SUPERSECRET" not in faults[0]
+    assert "not shown" in faults[0]
+
+
+def test_pair_that_came_with_an_upgrade_stays_as_the_user_has_it() -> None:
+    own = {**_PAIR, "image": "mirror.example/engine:7"}
+    before, _ = _extend(pairs=[own])
+    mine = before.find("0.32.1", "0.5.6")
+    assert mine is not None
+    new = replace(DEFAULT_PAIR, vllm="0.32.1", key_format="new", default_image="new:1", options=("0.32.1", "0.5.6"))
+    upgraded = VersionTable((new, *BUILT_IN_TABLE.pairs), BUILT_IN_TABLE.known_bad)
+    after, faults = extend_table(upgraded, yaml.safe_dump({"pairs": [own]}))
+    assert faults == []
+    assert [str(pair) for pair in after.pairs] == [str(pair) for pair in upgraded.pairs]
+    pair = after.default
+    assert (pair.default_image, pair.key_format) == ("mirror.example/engine:7", mine.key_format)
+    assert pair.options == new.options
+    one, other = (compute_fingerprint(build_settled(), item, "inference") for item in (mine, pair))
+    assert one == other
+
+
+def test_override_of_a_built_in_pair_may_keep_its_cache() -> None:
+    table, faults = _extend(pairs=[{**_BUILT_IN, "image": "mirror.example/e:1", "keyFormat": DEFAULT_PAIR.key_format}])
+    assert faults == []
+    assert table.pairs == (replace(DEFAULT_PAIR, default_image="mirror.example/e:1"), *BUILT_IN_TABLE.pairs[1:])
+
+
+def test_override_needs_no_pair_for_its_options() -> None:
+    table, faults = _extend(pairs=[{**_BUILT_IN, "optionsOf": {"vllm": "0.1.0", "lmcache": "0.1.0"}}])
+    assert faults == []
+    assert table.default.options == DEFAULT_PAIR.options
 
 
 def _nest(levels: int, first: str, following: str) -> str:

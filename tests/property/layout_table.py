@@ -121,7 +121,7 @@ ROWS: Final[dict[str, list[Row]]] = {
         _layout("model.source.image.path", "one", REMOVED, _IMAGE),
     ],
     "model.source.image.pullPolicy": [_neutral("model.source.image.pullPolicy", "Always", "Never", _IMAGE)],
-    "model.maxModelLen": [_neutral("model.maxModelLen", 4096, 8192)],
+    "model.maxModelLen": [_layout("model.maxModelLen", 4096, 8192)],
     # A declared architecture describes the weights and does not change them.
     "model.architecture.layers": [_neutral("model.architecture.layers", 32, 33, _ARCHITECTURE)],
     "model.architecture.attentionHeads": [_neutral("model.architecture.attentionHeads", 32, 64, _ARCHITECTURE)],
@@ -183,7 +183,7 @@ ROWS: Final[dict[str, list[Row]]] = {
     "engine.extraArgs[]": [
         _layout("engine.extraArgs", ["--quantization=fp8"], ["--quantization=awq"]),
         _layout("engine.extraArgs", ["--enforce-eager"], REMOVED),
-        _neutral("engine.extraArgs", ["--max-num-seqs=64", "--seed=1"], ["--max-num-seqs=65"]),
+        _neutral("engine.extraArgs", ["--max-num-seqs=64", "--stream-interval=1"], ["--max-num-seqs=65"]),
         _neutral(
             "engine.extraArgs", ["--enforce-eager", "--load-format=auto"], ["--load-format=auto", "--enforce-eager"]
         ),
@@ -209,11 +209,11 @@ ROWS: Final[dict[str, list[Row]]] = {
             "engine.extraEnv.0.secretKeyRef.key", "one", "two", _SECRET | {"engine.extraEnv.0.name": "VLLM_API_KEY"}
         ),
     ],
-    # Without a cache server there is no client; with LMCache's own the mode changes nothing.
+    # A cache that is switched off keeps its name for when it is switched on again.
     "cache.mode": [
         _neutral("cache.mode", "Required", "Opportunistic", _PATH),
         _neutral("cache.mode", "Required", "Disabled", _S3),
-        _layout("cache.mode", "Required", "Disabled", _PATH),
+        _neutral("cache.mode", "Required", "Disabled", _PATH),
     ],
     "cache.chunkTokens": [
         _layout("cache.chunkTokens", 256, 512, _NO_CHUNK),
@@ -249,7 +249,7 @@ ROWS: Final[dict[str, list[Row]]] = {
         _layout(f"{_STORE}.client", "LMCacheS3", "NIXL", _S3),
         _neutral(f"{_STORE}.client", "LMCacheS3", "Auto", _S3),
         _neutral(f"{_STORE}.client", "NIXL", "Auto", _PATH),
-        _neutral(f"{_STORE}.client", "LMCacheS3", "NIXL", _S3 | {"cache.mode": "Disabled"}),
+        _layout(f"{_STORE}.client", "LMCacheS3", "NIXL", _S3 | {"cache.mode": "Disabled"}),
     ],
     "cache.tiers[].objectStore.maxInFlightLoads": [_neutral(f"{_STORE}.maxInFlightLoads", 1, 2, _S3)],
     "cache.tiers[].objectStore.afterLoad": [_neutral(f"{_STORE}.afterLoad", "Drop", "KeepInMemory", _S3)],

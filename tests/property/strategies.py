@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from inference_cache.api.hatches import OWNED_FLAGS
+from inference_cache.api.hatches import OWNED_FLAGS, strip_negation
 from inference_cache.domain.option_lists import Option, load_options
 from inference_cache.domain.versions import DEFAULT_PAIR, OLDER_PAIR, VersionPair
 
 Spec = dict[str, Any]
 Strategy = SearchStrategy[Any]
 
-MOST_COLLECTED: Final = 200
+MOST_COLLECTED: Final = 300
 SECRET_PREFIX: Final = "secret-"
 PAIRS: Final = (DEFAULT_PAIR, OLDER_PAIR)
 _TEXTS: Final = ("x", "2", "a b", "$(TZ)", "$$", "ünicode")
@@ -51,8 +51,8 @@ _MEMORY: Final = _sizes(1, 2048, ("Gi",)) | _sizes(1024, 2**21, ("Mi",)) | _size
 _AMOUNTS: Final = _object(
     {},
     **{
-        "cpu": _sizes(1, 99_999, ("m", "")),
-        "memory": _sizes(1, 2048, ("Gi", "Mi", "G", "Ti")) | _sizes(1, 10**15 - 1, ("",)),
+        "cpu": _sizes(1, 2000, ("m",)) | _sizes(1, 128, ("",)) | st.just("64000m"),
+        "memory": _sizes(1, 2048, ("Gi", "Mi", "G")) | _sizes(1, 64, ("Ti",)) | _sizes(1, 2**46, ("",)),
         "ephemeral-storage": _sizes(1, 5000, ("Gi", "G", "Ki")),
     },
 )
@@ -162,7 +162,7 @@ def _engines(draw: DrawFn) -> Spec:
             kvCacheDtype=st.sampled_from(["Auto", "FP8E4M3", "FP8E5M2"]),
             blockTokens=st.sampled_from([16, 32, 64, 128]),
             resources=RESOURCES,
-            extraArgs=st.lists(arguments, max_size=5, unique=True),
+            extraArgs=st.lists(arguments, max_size=5, unique_by=strip_negation),
             extraEnv=_ENVIRONMENT,
         )
     )
@@ -178,7 +178,7 @@ def object_stores(draw: DrawFn) -> Spec:
     scheme = draw(st.sampled_from(["https", "http"]))
     hosts = _HOSTS | st.just("10.0.0.7") if addressing == "Path" else _HOSTS
     chosen: Spec = {"client": client, "addressing": addressing}
-    if scheme == "https" and not bare and draw(st.sampled_from([True, False])):
+    if scheme == "https" and not bare and draw(st.sampled_from([True, True, False])):
         chosen["tls"] = {"caRef": draw(_object({"configMap": _NAMES}, key=_DATA_KEYS))}
     others = _object(
         {
@@ -209,15 +209,16 @@ _MEMORY_TIERS: Final = _object(
     evictionWatermarkPercent=st.integers(10, 95),
     evictionPercent=st.integers(1, 90),
 )
-_TIERS: Final = st.builds(
-    lambda memory, store: [{"memory": memory}, *([{"objectStore": store}] if store else [])],
-    _MEMORY_TIERS,
-    st.none() | object_stores(),
+_MEMORY_ALONE: Final = _MEMORY_TIERS.map(lambda memory: [{"memory": memory}])
+_WITH_STORE: Final = st.builds(
+    lambda memory, store: [{"memory": memory}, {"objectStore": store}], _MEMORY_TIERS, object_stores()
 )
 _CACHE_FIELDS: Final = {"chunkTokens": st.integers(1, 256).map(lambda blocks: 16 * blocks), "resources": RESOURCES}
+_MODES: Final = st.sampled_from(["Required", "Opportunistic"])
 _CACHES: Final = st.one_of(
-    _object({"tiers": _TIERS}, mode=st.sampled_from(["Required", "Opportunistic"]), **_CACHE_FIELDS),
-    _object({"mode": st.just("Disabled")}, tiers=_TIERS, **_CACHE_FIELDS),
+    _object({"tiers": _MEMORY_ALONE}, mode=_MODES, **_CACHE_FIELDS),
+    _object({"tiers": _WITH_STORE}, mode=_MODES, **_CACHE_FIELDS),
+    _object({"mode": st.just("Disabled")}, tiers=_MEMORY_ALONE | _WITH_STORE, **_CACHE_FIELDS),
 )
 
 _LABEL_KEYS: Final = _words() | st.builds(lambda domain, name: f"{domain}/{name}", _HOSTS, _words("abZ09"))

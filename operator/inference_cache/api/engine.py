@@ -27,20 +27,25 @@ _IMAGE = Rule(
 )
 
 
-_VERSION_PATTERN: Final = "^[0-9]+[.][0-9]+[.][0-9]+$"
+EngineImage = Annotated[str, *ruled(_IMAGE, min_length=1, max_length=512)]
+
+# Without leading zeros, or 00.32.0 would be another version than 0.32.0 and not stand in the table of bad ones.
+_NUMBER: Final = "(0|[1-9][0-9]*)"
+VERSION_PATTERN: Final = f"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}$"
 _VERSION = Rule(
-    cel=f"self.matches('{_VERSION_PATTERN}')",
-    message="must be a release, MAJOR.MINOR.PATCH without a leading 'v' or a suffix; write for instance 0.32.0",
-    holds=lambda text: bool(re.fullmatch(_VERSION_PATTERN, text)),
+    cel=f"self.matches('{VERSION_PATTERN}')",
+    message="must be a release, MAJOR.MINOR.PATCH without a leading 'v', leading zeros or a suffix; write for instance 0.32.0",
+    holds=lambda text: bool(re.fullmatch(VERSION_PATTERN, text)),
 )
+Version = Annotated[str, *ruled(_VERSION, min_length=1, max_length=32)]
 
 
 class EngineVersions(ApiModel):
     """The versions that an image holds. They choose options and image, and enter the layout fingerprint by their key format."""
 
-    vllm: Annotated[str, *ruled(_VERSION, min_length=1, max_length=32)]
+    vllm: Version
     """vLLM version."""
-    lmcache: Annotated[str, *ruled(_VERSION, min_length=1, max_length=32)]
+    lmcache: Version
     """LMCache version."""
 
 
@@ -72,7 +77,7 @@ class Engine(ApiModel):
     """KV cache data type (--kv-cache-dtype). Without it: Auto, the type of the weights. Part of the layout fingerprint."""
     block_tokens: Annotated[int, *ruled(_BLOCK, ge=16, le=128)] | None = None
     """Tokens per block of the KV cache in HBM (--block-size). Without it: the engine's own choice. Part of the layout fingerprint; cache.chunkTokens must be a multiple of it."""
-    image: Annotated[str, *ruled(_IMAGE, min_length=1, max_length=512)] | None = None
+    image: EngineImage | None = None
     """Image with vLLM, LMCache and boto3, used for the engine and the cache server. Without it: that of the operator or of the version pair. Its versions are read from a tag such as vllm-0.32.0-lmcache-0.5.6, or declared in versions."""
     versions: EngineVersions | None = None
     """Versions of vLLM and LMCache. Without it: those of the image's tag, or the newest supported pair where no image is named."""

@@ -18,6 +18,19 @@ _NO_LORA: Final = (
 _NO_PARALLEL: Final = "refused: a replica is one engine on one node; use replicas or engine.tensorParallelSize"
 _NO_TLS: Final = "refused: probes and Service speak HTTP; end TLS in front of the Service"
 _NO_KEYS: Final = "refused: it would show in the pod; put VLLM_API_KEY or HF_TOKEN into a Secret and use engine.extraEnv or model.source.huggingFace.tokenSecretRef"
+_DATA_PARALLEL: Final = (
+    "address",
+    "backend",
+    "external-lb",
+    "hybrid-lb",
+    "multi-port-external-lb",
+    "rank",
+    "rpc-port",
+    "size",
+    "size-local",
+    "start-rank",
+    "supervisor-port",
+)
 
 OWNED_FLAGS: Final[dict[str, str]] = {
     "--model": "model.source",
@@ -56,6 +69,10 @@ OWNED_FLAGS: Final[dict[str, str]] = {
     "--uvicorn-log-level": "observability.logLevel",
     "--log-level": "observability.logLevel",
     "--enable-sleep-mode": "refused: it cannot run with isolated IPC, through which the cache server reads the engine's memory",
+    "--enable-cumem-allocator": "refused: its memory cannot be handed to the cache server by isolated IPC",
+    "--weight-transfer-config": "refused: weights that change while serving would share one cache key",
+    "--grpc": "refused: probes and Service speak HTTP",
+    "--grpc-port": "refused: probes and Service speak HTTP",
     "--api-key": _NO_KEYS,
     "--hf-token": _NO_KEYS,
     "--enable-lora": _NO_LORA,
@@ -66,7 +83,8 @@ OWNED_FLAGS: Final[dict[str, str]] = {
     "--nnodes": _NO_PARALLEL,
     "--node-rank": _NO_PARALLEL,
     "--pipeline-parallel-size": _NO_PARALLEL,
-    "--data-parallel-size": _NO_PARALLEL,
+    **dict.fromkeys((f"--data-parallel-{name}" for name in _DATA_PARALLEL), _NO_PARALLEL),
+    "--enable-elastic-ep": _NO_PARALLEL,
     "--decode-context-parallel-size": _NO_PARALLEL,
     "--prefill-context-parallel-size": _NO_PARALLEL,
     "--api-server-count": _NO_PARALLEL,
@@ -105,15 +123,30 @@ _ARGUMENT_PATTERN: Final = "^--[a-z0-9][a-z0-9-]*(=.*)?$"
 # Written without what only one of the two regular expression engines knows (RE2 in CEL, re here). A token begins a word,
 # or words such as task-oriented-parsing would hold one.
 _CREDENTIAL_PATTERN: Final = (
-    "(^|[^A-Za-z0-9])((AKIA|ASIA)[A-Z0-9]{12}|hf_[A-Za-z0-9]{16}|sk-[A-Za-z0-9_-]{16}|gh[a-z]_[A-Za-z0-9]{20}|eyJ[A-Za-z0-9_-]{16})"
-    "|-----BEGIN|://[^/@:]+:[^/@]+@"
+    "(^|[^A-Za-z0-9])((AKIA|ASIA)[A-Z0-9]{12}|hf_[A-Za-z0-9]{16}|sk-[A-Za-z0-9_-]{16}|gh[a-z]_[A-Za-z0-9]{20}"
+    "|github_pat_[A-Za-z0-9_]{16}|eyJ[A-Za-z0-9_-]{16}|nvapi-[A-Za-z0-9_-]{16}|glpat-[A-Za-z0-9_-]{16}|xox[a-z]-[A-Za-z0-9-]{10}"
+    "|(?i:bearer)( |%20)[A-Za-z0-9._~+/=-]{8}"
+    # Base64 holds capitals or digits behind its first letter, which words such as "basic authentication" do not.
+    "|(?i:basic)( |%20)[A-Za-z0-9+/_-]+[A-Z0-9=+/][A-Za-z0-9=+/_-]{4})"
+    "|-----BEGIN|://[^/@:]*:[^/@]+@"
+    # Keys of JSON with text as value. A model's configuration names tokens too: pad_token, eos_token.
+    '|"(?i:token|([a-z0-9]+[_-])*((api|access|auth|bearer|hf|hub|private|secret)[_-]?(key|token)|password|passwd|secret))'
+    '"[^A-Za-z0-9"]*:[^A-Za-z0-9"]*"[^"]'
 )
-_SENSITIVE_NAME_PATTERN: Final = "(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|CREDENTIALS)(_|$)"
+_SENSITIVE_NAME_PATTERN: Final = (
+    "(^|_)((API|ACCESS|AUTH|BEARER|PRIVATE|SECRET)?(KEY|TOKEN)|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEYS)[0-9]*(_|$)"
+    "|(^|_)OTLP_([A-Z]+_)?HEADERS(_|$)"
+)
 
 
 def looks_like_credential(text: str) -> bool:
     """Whether a text has the form of a well-known kind of key or token, or a URL with a password."""
     return bool(re.search(_CREDENTIAL_PATTERN, text))
+
+
+def may_name_user(image: str) -> bool:
+    """Whether a text that should be an image's name has an '@' that begins no digest, so that a password may be before it."""
+    return bool(re.search("@(?!sha256:)", image))
 
 
 def split_flag(argument: str) -> str:
@@ -162,10 +195,32 @@ _NO_CREDENTIAL_ARGUMENTS = Rule(
     ),
     secret=True,
 )
+
+
+def strip_negation(argument: str) -> str:
+    """Return the option of an argument without the --no- that turns a switch off."""
+    return split_flag(argument).replace("--no-", "--", 1)
+
+
+def _list_repeated_flags(items: list[str]) -> list[str]:
+    # Entries that are the same in all letters are told by the list's type.
+    names = [strip_negation(item) for item in dict.fromkeys(items)]
+    return [name for name in names if names.count(name) > 1]
+
+
+_BARE_CEL: Final = "{0}.split('=')[0].replace('--no-', '--', 1)"
+_REPEATED_CEL: Final = f"self.exists(other, item != other && {_BARE_CEL.format('item')} == {_BARE_CEL.format('other')})"
+_ONCE = Rule(
+    cel=f"self.all(item, !{_REPEATED_CEL})",
+    message="must hold each option once, --no-OPTION counted as OPTION, since the last one would win without a word; keep one entry",
+    holds=lambda items: not _list_repeated_flags(items),
+    got_cel=f"{_BARE_CEL.format(f'self.filter(item, {_REPEATED_CEL})[0]')} + ' more than once'",
+    got=lambda items: f"{_list_repeated_flags(items)[0]} more than once",
+)
 ExtraArgument = Annotated[str, *ruled(_ARGUMENT, _OWNED_FLAG, min_length=3, max_length=1024)]
 ExtraArguments = Annotated[
     list[ExtraArgument],
-    *ruled(_NO_CREDENTIAL_ARGUMENTS, unique=UniqueItems(), max_length=32),
+    *ruled(_NO_CREDENTIAL_ARGUMENTS, _ONCE, unique=UniqueItems(), max_length=32),
 ]
 
 _VARIABLE_PATTERN: Final = "^[A-Z_][A-Z0-9_]*$"

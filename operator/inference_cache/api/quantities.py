@@ -24,6 +24,8 @@ _DECIMAL: Final = ("m", "", "k", "M", "G", "T", "P")
 _BINARY: Final = ("Ki", "Mi", "Gi", "Ti", "Pi")
 
 GIB: Final = 2**30
+MOST_MEMORY: Final = "64Ti"
+"""More than any node has; sums of such amounts stay numbers that Kubernetes can hold."""
 
 
 def parse_quantity(text: str) -> int:
@@ -102,17 +104,20 @@ def _shorten(count: int, suffixes: tuple[str, ...], factor: int) -> str:
     return f"{count}{suffixes[-1]}"
 
 
-def _is_at_least_one_gib(text: str) -> bool:
-    return bool(_PATTERN.fullmatch(text)) and parse_quantity(text) >= GIB
+def _is_memory_size(text: str) -> bool:
+    return bool(_PATTERN.fullmatch(text)) and GIB <= parse_quantity(text) <= parse_quantity(MOST_MEMORY)
 
 
 MemorySize = Annotated[
     str,
     *ruled(
         Rule(
-            cel="isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0 && self.matches('^[0-9]{1,15}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$')",
-            message="must be a whole quantity of at least 1Gi with a unit such as Gi, Ti or G; write for instance 1200Gi",
-            holds=_is_at_least_one_gib,
+            cel=(
+                "isQuantity(self) && quantity(self).compareTo(quantity('1Gi')) >= 0 "
+                f"&& quantity(self).compareTo(quantity('{MOST_MEMORY}')) <= 0 && self.matches('{_PATTERN.pattern}')"
+            ),
+            message=f"must be a whole quantity from 1Gi to {MOST_MEMORY} with a unit such as Gi, Ti or G; write for instance 1200Gi",
+            holds=_is_memory_size,
         ),
         min_length=1,
         max_length=20,

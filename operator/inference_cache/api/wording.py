@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from .base import DNS_SUBDOMAIN
 from .examples import EXAMPLES
 from .fields import (
     Location,
@@ -16,7 +17,7 @@ from .fields import (
     is_required,
     list_fields,
 )
-from .hatches import looks_like_credential
+from .hatches import looks_like_credential, may_name_user
 
 MAX_MESSAGE: Final = 512
 _MAX_SHOWN: Final = 120
@@ -27,6 +28,7 @@ _SECRET_PLACES: Final = frozenset({"credentials", "secretRef", "secretKeyRef", "
 _SECRET_NAME: Final = re.compile(
     r"(access|api|private|secret)[-_]?key|passw|secret|credential|(^|hf|hub|auth|access|api)[-_]?token$", re.IGNORECASE
 )
+_IMAGE_PLACES: Final = frozenset({"spec.engine.image", "spec.model.source.image.reference"})
 _RANDOM: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/=_-]{20,}")
 
 Item = Mapping[str, Any]
@@ -89,6 +91,11 @@ def _is_delicate(location: Location, value: object) -> bool:
     last = str(location[-1]) if location else ""
     if looks_like_credential(str(value)) or generalize(location).startswith("spec.engine.extraArgs"):
         return True
+    if generalize(location) in _IMAGE_PLACES:
+        return may_name_user(str(value))
+    if len(location) > 1 and str(location[-2]).endswith("Ref") and last in {"name", "configMap"}:
+        # A key that was pasted in the place of the object's name is rarely a name.
+        return not isinstance(value, str) or not re.fullmatch(DNS_SUBDOMAIN, value)
     if _SECRET_PLACES.intersection(location):
         # A reference has a name and a key; anything else that is written here may be the secret itself.
         return last not in {"name", "key"} or bool(_RANDOM.fullmatch(str(value)))

@@ -4,12 +4,15 @@ Modules of sub-commands import only typer at their top and the rest when they ru
 Exit codes: 0 fine, 1 the input is refused or something is wrong, 2 the command line is wrong.
 """
 
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from inference_cache import __version__
 
@@ -31,14 +34,27 @@ Every command has a help of its own: icd explain --help."""
 _COMMANDS: Final = (lint, render, plan, explain, nodes)
 
 
+_DEBUG: Final = "ICD_DEBUG"
+
+
 class _Group(TyperGroup):
-    """Shows an expected failure as one line."""
+    """Shows a failure as one line, also one that nobody expected; the text of that might hold a secret."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except CommandError as error:
             typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+        except (TyperException, typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if os.environ.get(_DEBUG):
+                traceback.print_exc()
+            typer.echo(
+                f"icd failed: {type(error).__name__}; this is a fault of icd, please report it with the command line",
+                err=True,
+            )
             raise typer.Exit(1) from error
 
 

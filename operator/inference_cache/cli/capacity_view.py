@@ -17,7 +17,7 @@ def _list_size_rows(plan: CapacityPlan) -> list[Row]:
         (
             "workload",
             f"{workload.conversations} conversations x {workload.context_tokens} tokens",
-            f"+{workload.new_tokens} new and {workload.answer_tokens} answered per turn, {workload.replicas} {'replica' if workload.replicas == 1 else 'replicas'}",
+            f"+{workload.new_tokens} new and {workload.answer_tokens} answered per turn, {_describe_replicas(workload.replicas)}",
         )
     ]
     if plan.kv is not None:
@@ -29,16 +29,17 @@ def _list_size_rows(plan: CapacityPlan) -> list[Row]:
         share = plan.working_set.replica_bytes
         remark = (
             "all conversations"
-            if workload.replicas == 1
+            if workload.replicas <= 1
             else f"all conversations; {format_bytes(share)} on the fullest replica"
         )
         rows.append(("working set", format_bytes(plan.working_set.mean_bytes), remark))
     if plan.hbm is not None:
+        copies = "; every GPU holds a copy of the same KV" if plan.kv and plan.kv.copied_per_gpu else ""
         rows.append(
             (
                 "HBM for KV",
                 format_bytes(plan.hbm.kv_bytes),
-                f"{min(plan.hbm.sessions, workload.conversations_per_replica)} of {workload.conversations_per_replica} conversations fit",
+                f"{min(plan.hbm.sessions, workload.conversations_per_replica)} of {workload.conversations_per_replica} conversations fit{copies}",
             )
         )
     if plan.dram is not None:
@@ -93,7 +94,13 @@ def _list_gain_rows(plan: CapacityPlan) -> list[Row]:
     gains = plan.gains
     if gains is not None:
         if gains.ceiling is not None:
-            rows.append(("gain ceiling", format_factor(gains.ceiling), "request rate of a perfect cache over none"))
+            rows.append(
+                (
+                    "gain ceiling",
+                    format_factor(gains.ceiling),
+                    "of a perfect cache; every gain is over no prefix cache at all, not even in HBM",
+                )
+            )
         if gains.dram is not None:
             rows.append(("gain with memory", _range(gains.dram), ""))
         if gains.all_tiers is not None:
@@ -137,6 +144,12 @@ def _list_store_rows(plan: CapacityPlan) -> list[Row]:
     if traffic.retained_bytes is not None:
         rows.append(("kept in the bucket", format_bytes(traffic.retained_bytes), "until objects expire"))
     return rows
+
+
+def _describe_replicas(count: int) -> str:
+    if count < 1:
+        return "0 replicas, planned as for 1"
+    return "1 replica" if count == 1 else f"{count} replicas"
 
 
 def _range(bounds: GainBounds) -> str:

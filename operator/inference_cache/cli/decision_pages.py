@@ -14,7 +14,7 @@ from .reference import NOTE, build_table
 _CLASSES_INTRODUCTION: Final = (
     "What changing a field costs. **Hot**: nothing restarts. **Rolling**: pods are replaced within `rollout.maxUnavailable`, "
     "and objects in the bucket stay readable; the memory tier of a replaced pod begins empty. **CacheBreaking**: the layout "
-    "fingerprint changes, so the new pods read nothing that the old ones wrote. Where two classes stand, the value decides; "
+    "fingerprint, the bucket or the endpoint changes, so the new pods read nothing that the old ones wrote. Where two classes stand, the value decides; "
     "`icd plan -f FILE` says which one a given change has. The longest path that covers a field holds."
 )
 _FINGERPRINT_INTRODUCTION: Final = (
@@ -36,7 +36,7 @@ _VERSIONS_INTRODUCTION: Final = (
 )
 _EXTENSION: Final = f"""## Your own pairs
 
-A ConfigMap `{CONFIG_MAP_NAME}` in the operator's namespace extends the table. It is read at start and once in every resync period. A text with a fault adds nothing; the operator logs the fault and sets the metric `inference_cache_version_table_faults`.
+A ConfigMap `{CONFIG_MAP_NAME}` in the operator's namespace extends the table. It is read at start and once in every resync period. An entry for a built-in pair takes the place of its image and key format, so that a pair which a later operator brings along keeps the cache that you have. A text with a fault adds no pairs, what was read before stays in force, and its valid knownBad entries hold; the operator logs the fault and sets the metric `inference_cache_version_table_faults`.
 
 ```yaml
 apiVersion: v1

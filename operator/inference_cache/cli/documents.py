@@ -22,6 +22,11 @@ _ENDINGS: Final = (".yaml", ".yml", ".json")
 _STDIN: Final = "-"
 _TOP_LEVEL: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
+# Far more than deployments have a use for. What an alias stands for is written out again in each of its places.
+_MOST_REPEATED: Final = 100_000
+_NODE_CHARACTERS: Final = 100
+# The library builds nodes by recursion in C, which ends the process where the stack ends.
+_MOST_DEPTH: Final = 200
 
 
 class _Loader(yaml.CSafeLoader):
@@ -80,7 +85,7 @@ def read_deployments(files: Sequence[str]) -> list[Document]:
     """Return every deployment of the files.
 
     Raises:
-        CommandError: A file cannot be read, is not YAML, or none of them holds a deployment.
+        CommandError: A file cannot be read, is not YAML, none of them holds a deployment, or two are of one name.
     """
     found: list[Document] = []
     for file, text in _read_texts(files):
@@ -90,6 +95,7 @@ def read_deployments(files: Sequence[str]) -> list[Document]:
             f"no {KIND} in {', '.join(files)}",
             f"A deployment begins with apiVersion: {API_VERSION} and kind: {KIND}.",
         )
+    _refuse_twins(found)
     return found
 
 
@@ -106,7 +112,7 @@ def parse_document(document: Document) -> InferenceCacheDeploymentSpec | list[Vi
         )
     spec = document.body.get("spec")
     if not isinstance(spec, dict):
-        return [*found, Violation("spec", "is missing or no mapping; docs/reference/api.md lists its fields")]
+        return [*found, Violation("spec", "is missing or no mapping; docs/api.md lists its fields")]
     parsed = parse_spec(document.name or "unnamed", spec)
     return [*found, *parsed] if isinstance(parsed, list) else found or parsed
 
@@ -141,6 +147,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_documents(file: str, text: str) -> Iterator[Document]:
+    _refuse_depth(file, text)
     loader = _Loader(text)
     number = 0
     try:
@@ -150,6 +157,7 @@ def _read_documents(file: str, text: str) -> Iterator[Document]:
             if node is None:
                 continue
             _refuse_duplicates(file, number, node)
+            _refuse_expansion(file, number, node)
             body = loader.construct_document(node)
             _refuse_other_values(file, number, body)
             yield from _list_deployments(file, number, node, body)
@@ -174,11 +182,25 @@ def _list_deployments(file: str, number: int, node: yaml.Node, body: Any) -> Ite
                 yield from _list_deployments(file, number, child[1], item)
         return
     if kind != KIND or not version.startswith(f"{GROUP}/"):
-        note(f"Ignored: {kind} {_metadata(body).get('name', '')} in {where}.")
+        note(f"Ignored: {' '.join(filter(None, (kind, str(_metadata(body).get('name') or ''))))} in {where}.")
         return
     if version != API_VERSION:
         raise CommandError(f"{where} has apiVersion {version}", f"Write {API_VERSION}, the one that this icd knows.")
     yield Document(file, number, node.start_mark.line + 1, body, node)
+
+
+def _refuse_twins(documents: Sequence[Document]) -> None:
+    """Refuse a second deployment of a name: of two, a cluster would keep the one that is applied last."""
+    seen: dict[tuple[str | None, str], Document] = {}
+    for item in documents:
+        first = seen.setdefault((item.namespace, item.name), item)
+        if first is item or not item.name:
+            continue
+        inside = f" in namespace {item.namespace}" if item.namespace else ""
+        raise CommandError(
+            f"{KIND} {item.name}{inside} is written twice: in {first.where}, line {first.line}, and in {item.where}, line {item.line}",
+            "Keep one of them.",
+        )
 
 
 def _metadata(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,6 +219,20 @@ def _find_child(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
         if index < len(node.value):
             return node.value[index].start_mark.line + 1, node.value[index]
     return None
+
+
+def _refuse_depth(file: str, text: str) -> None:
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_DEPTH:
+                line = f", line {event.start_mark.line + 1}" if event.start_mark else ""
+                problem = f"{file}{line} is nested more than {_MOST_DEPTH} deep"
+                raise CommandError(problem, "A deployment is never so deep; look for a bracket that is not closed.")
+    except yaml.YAMLError:
+        # Told with the number of the document by whoever reads up to that place.
+        return
 
 
 def _refuse_duplicates(file: str, number: int, node: yaml.Node) -> None:
@@ -221,6 +257,37 @@ def _refuse_duplicates(file: str, number: int, node: yaml.Node) -> None:
                 raise CommandError(problem, "Keep one of them.")
             lines = {**lines, key.value: line} if isinstance(key, yaml.ScalarNode) else lines
             todo.append(value)
+
+
+def _refuse_expansion(file: str, number: int, root: yaml.Node) -> None:
+    """Refuse aliases that make a huge document of a small text, before anything walks through it.
+
+    The graph is walked without its repetitions: each node once, with the size of all that it stands for.
+    """
+    sizes: dict[int, int] = {}
+    written, inside, todo = 0, set[int](), [(root, False)]
+    while todo:
+        node, done = todo.pop()
+        if done:
+            inside.discard(id(node))
+            own = 1 + (len(node.value) // _NODE_CHARACTERS if isinstance(node, yaml.ScalarNode) else 0)
+            written += own
+            sizes[id(node)] = own + sum(sizes[id(child)] for child in _list_children(node))
+        elif id(node) in inside:
+            problem = f"{file}, document {number} holds a value that JSON does not know: an alias within what it stands for (line {node.start_mark.line + 1})"
+            raise CommandError(problem, "Write the value out.")
+        elif id(node) not in sizes:
+            inside.add(id(node))
+            todo += [(node, True), *((child, False) for child in _list_children(node))]
+    if sizes[id(root)] - written > _MOST_REPEATED:
+        problem = f"{file}, document {number}: its aliases stand for more than {_MOST_REPEATED} values"
+        raise CommandError(problem, "Write the values out, or use fewer aliases.")
+
+
+def _list_children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _refuse_other_values(file: str, number: int, body: Any) -> None:

@@ -10,7 +10,7 @@ from .options import OPERATOR_NAMESPACE, Files, Format, Output
 _EPILOG: Final = """\b
 Examples:
   icd lint -f deployment.yaml
-  icd lint -f base/ -f overlays/production.yaml
+  icd lint -f deployments/ -f trial.yaml
   kustomize build . | icd lint -f - -o json
 
 \b
@@ -37,7 +37,7 @@ def lint(
     """Check deployments offline, with the rules that the API server and the operator check too."""
     from .documents import read_deployments  # noqa: PLC0415 - slow
     from .findings import check_document  # noqa: PLC0415
-    from .output import note, print_document  # noqa: PLC0415
+    from .output import count_words, note, print_document  # noqa: PLC0415
 
     documents = read_deployments(filename)
     findings = [item for document in documents for item in check_document(document, OPERATOR_NAMESPACE, image)]
@@ -49,6 +49,6 @@ def lint(
     else:
         print_document({"deployments": len(documents), "violations": [asdict(item) for item in findings]}, output)
     bad = len({(item.file, item.document, item.name) for item in findings})
-    note(f"{len(documents)} deployments read, {bad} with violations, {len(findings)} in all.")
+    note(f"{count_words(len(documents), 'deployment')} read, {bad} with violations, {len(findings)} in all.")
     if findings:
         raise typer.Exit(1)

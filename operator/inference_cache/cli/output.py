@@ -74,6 +74,11 @@ def note(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
+def count_words(count: int, word: str) -> str:
+    """Return a number with its word, such as 1 deployment or 2 deployments."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def _align(row: Sequence[str], widths: Sequence[int]) -> str:
     return _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 

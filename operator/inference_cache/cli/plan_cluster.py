@@ -1,7 +1,9 @@
 """What `icd plan` reads of a cluster: deployments, nodes, the version of the API server, and the extended version table."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
@@ -21,9 +23,21 @@ from .plan_reading import Surroundings
 
 
 def read_surroundings(
-    operator_namespace: str, image: str | None, kubeconfig: Path | None, context: str | None
+    operator_namespace: str,
+    image: str | None,
+    kubeconfig: Path | None,
+    context: str | None,
+    namespaces: Collection[str | None] = (None,),
 ) -> tuple[Surroundings, str]:
     """Return what a plan looks at, and the namespace of the context.
+
+    Args:
+        operator_namespace: Where the operator and its extension of the version table are.
+        image: Engine image that the operator is set to use, if any.
+        kubeconfig: File to use instead of the usual ones.
+        context: Context to use instead of the current one.
+        namespaces: Those of the deployments that are planned, None for that of the context. They are enough, though
+            without the others nothing is known of sharing.
 
     Raises:
         CommandError: There is no cluster to ask, or it cannot be read.
@@ -32,14 +46,21 @@ def read_surroundings(
         access = choose_access(kubeconfig, context)
     except CommandError as error:
         raise CommandError(str(error), "--offline plans without a cluster.") from error
-    return read_cluster(access, lambda reader: _surround(reader, operator_namespace, image)), access.namespace
+    own = sorted({item or access.namespace for item in namespaces})
+    return read_cluster(access, lambda reader: _surround(reader, operator_namespace, image, own)), access.namespace
 
 
-async def _surround(reader: ClusterReader, operator_namespace: str, image: str | None) -> Surroundings:
+async def _surround(
+    reader: ClusterReader, operator_namespace: str, image: str | None, namespaces: list[str]
+) -> Surroundings:
     notes: list[str] = []
-    live = {
-        (item["metadata"]["namespace"], item["metadata"]["name"]): item async for item in reader.list_items(DEPLOYMENT)
-    }
+    try:
+        live = await _read_live(reader, None)
+    except ForbiddenError as error:
+        live = {}
+        for namespace in namespaces:
+            live |= await _read_live(reader, namespace)
+        notes.append(f"Sharing with deployments of other namespaces is not shown: {error}")
     nodes: tuple[NodeFacts, ...] | None = None
     try:
         nodes = await reader.read_nodes()
@@ -52,9 +73,18 @@ async def _surround(reader: ClusterReader, operator_namespace: str, image: str |
     except ForbiddenError as error:
         notes.append(f"The operator's extension of the version table was not read: {error}")
     table, faults = extend_table(BUILT_IN_TABLE, text)
-    notes += [f"The operator's extension of the version table is not used: {fault}" for fault in faults]
+    notes += [
+        f"The operator's extension of the version table has a fault and adds no pairs: {fault}" for fault in faults
+    ]
     platform = Platform(operator_namespace, image, table, await _read_version(reader), tuple(faults))
     return Surroundings(f"cluster {reader.access.context}", platform, nodes, live, tuple(notes))
+
+
+async def _read_live(reader: ClusterReader, namespace: str | None) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (item["metadata"]["namespace"], item["metadata"]["name"]): item
+        async for item in reader.list_items(DEPLOYMENT, namespace)
+    }
 
 
 async def _read_version(reader: ClusterReader) -> KubernetesVersion | None:

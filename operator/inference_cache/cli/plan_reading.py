@@ -13,13 +13,16 @@ from inference_cache.domain.assemble import Assembly, Platform, assemble
 from inference_cache.domain.capacity_figures import CapacityPlan, FindingLevel
 from inference_cache.domain.change_classes import ChangeClass
 from inference_cache.domain.change_plan import ChangePlan, plan_change
+from inference_cache.domain.compatibility import describe_hybrid
 from inference_cache.domain.deployment_capacity import Overrides, check_payoff, choose_gpu, plan_deployment
+from inference_cache.domain.model_shape import ModelShape
 from inference_cache.domain.node_facts import NodeFacts
 from inference_cache.domain.node_policy import check_nodes
+from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity, Scope
 from inference_cache.domain.sharing import SharingKey, build_sharer, build_sharing_key, summarize_sharing
 from inference_cache.domain.sizing import compute_sizes
-from inference_cache.domain.verdict import ConditionType, Truth, Verdict
+from inference_cache.domain.verdict import ConditionType, Truth, Verdict, refuse
 
 from .documents import Document, read_deployments
 from .model_config_file import find_cached_config, read_model_config
@@ -105,7 +108,13 @@ def review_deployments(request: Request, kubeconfig: Path | None, context: str |
     # The client library takes half a second to load, which plans without a cluster need not pay.
     from .plan_cluster import read_surroundings  # noqa: PLC0415
 
-    surroundings, namespace = read_surroundings(request.operator_namespace, request.image, kubeconfig, context)
+    surroundings, namespace = read_surroundings(
+        request.operator_namespace,
+        request.image,
+        kubeconfig,
+        context,
+        {item.namespace or request.namespace for item in documents},
+    )
     named = request if request.namespace else replace(request, namespace=namespace)
     return [review_deployment(item, named, surroundings) for item in documents]
 
@@ -125,12 +134,14 @@ def review_deployment(document: Document, request: Request, surroundings: Surrou
     after = assemble(identity, parsed, _platform_for(surroundings.platform, live))
     before, notes = _assemble_live(identity, live, surroundings)
     old_spec = live.get("spec") if live else None
-    plan = plan_change(before, after, old_spec, document.body["spec"])
+    running = ((live or {}).get("status") or {}).get("cacheFingerprint")
+    plan = plan_change(before, after, old_spec, document.body["spec"], running)
     checks, nodes = list(after.checks), None
     if after.scope is not None and surroundings.nodes is not None:
         verdict, nodes = check_nodes(after.scope.settled, surroundings.nodes)
         checks.append(verdict)
     capacity, payoff, capacity_notes = _plan_capacity(after, parsed, request)
+    checks = _add_read_shape(checks, after, parsed, request)
     review = replace(
         base,
         plan=plan,
@@ -152,7 +163,7 @@ def list_warnings(review: Review) -> list[str]:
     plan = review.plan
     if plan is not None and plan.change_class is ChangeClass.CACHE_BREAKING:
         found.append(
-            "The layout fingerprint changes: the cache begins cold, and objects of the old one stay in the bucket until you delete them."
+            "The cache begins cold, and the objects that are stored now stay in their bucket until you delete them."
         )
     if review.capacity is not None:
         found += [item.message for item in review.capacity.findings if item.level is FindingLevel.WARNING]
@@ -177,8 +188,11 @@ def _assemble_live(
         return None, ()
     parsed = parse_spec(identity.name, live.get("spec") or {})
     if isinstance(parsed, list):
-        return None, ("What is applied now is not valid, so nothing runs from it and everything counts as new.",)
-    return assemble(identity, parsed, _platform_for(surroundings.platform, live)).scope, ()
+        return None, (f"What is applied now is not valid: {'; '.join(map(str, parsed))}"[:500],)
+    assembly = assemble(identity, parsed, _platform_for(surroundings.platform, live))
+    if assembly.scope is None:
+        return None, (f"What is applied now cannot be rendered: {assembly.checks[1].message}",)
+    return assembly.scope, ()
 
 
 def _plan_capacity(
@@ -188,9 +202,7 @@ def _plan_capacity(
         return None, None, ()
     settled, overrides = after.scope.settled, request.overrides
     notes: list[str] = []
-    file = request.model_config
-    if file is None and spec.model.architecture is None:
-        file = find_cached_config(spec.model.source)
+    file = _find_config(spec, request)
     if file is not None:
         overrides = replace(overrides, shape=read_model_config(file))
         notes.append(f"The model's shape was read from {file}.")
@@ -201,6 +213,28 @@ def _plan_capacity(
         return None, check_payoff(settled, None), tuple(notes)
     notes.append(f"GPU to plan with: {choose_gpu(settled, overrides).note}")
     return plan, check_payoff(settled, plan), tuple(notes)
+
+
+def _add_read_shape(
+    checks: list[Verdict], after: Assembly, spec: InferenceCacheDeploymentSpec, request: Request
+) -> list[Verdict]:
+    """Refuse a hybrid model that only its config.json tells of; the operator sees the declared architecture alone."""
+    file = _find_config(spec, request)
+    if file is None or after.scope is None or after.scope.settled.object_store is None:
+        return checks
+    shape = read_model_config(file)
+    if not isinstance(shape, ModelShape) or shape.hybrid_cause is None:
+        return checks
+    found = refuse(
+        ConditionType.COMPATIBLE, Reason.HybridModelInStore, describe_hybrid(f"{file}: {shape.hybrid_cause}")
+    )
+    return [found if item.condition is ConditionType.COMPATIBLE else item for item in checks]
+
+
+def _find_config(spec: InferenceCacheDeploymentSpec, request: Request) -> Path | None:
+    if request.model_config is not None:
+        return request.model_config
+    return find_cached_config(spec.model.source) if spec.model.architecture is None else None
 
 
 def _find_sharing(scope: Scope | None, document: Document, surroundings: Surroundings) -> tuple[str, ...]:

@@ -182,6 +182,14 @@ def describe_change(review: Review, plan: ChangePlan) -> str:
     """Return the change class in a sentence."""
     if not review.exists:
         return "new deployment"
+    if not plan.before_known:
+        return f"not known, as what is applied now cannot be rendered; treat it as {plan.change_class}"
+    if (
+        plan.change_class is ChangeClass.ROLLING
+        and review.scope is not None
+        and review.scope.settled.object_store is None
+    ):
+        return "Rolling, pods are replaced; their memory tiers, which are all of the cache, begin empty"
     texts = {
         ChangeClass.NONE: "none, the spec is what is applied already",
         ChangeClass.HOT: "Hot, nothing restarts",
@@ -214,6 +222,8 @@ def describe_cache(review: Review, plan: ChangePlan) -> str:
     shared = f"; shared with {', '.join(review.sharing)}" if review.sharing else ""
     if before is None:
         return f"begins under fingerprint {after}{shared}"
+    if before == after and plan.change_class is ChangeClass.CACHE_BREAKING:
+        return f"cold: the store of the old specification is not read any more; fingerprint {after} stays{shared}"
     if before == after:
         return f"kept, fingerprint {after}{shared}" + (
             "; the memory tier of a restarted pod begins empty" if plan.pods_restarted else ""

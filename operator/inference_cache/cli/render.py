@@ -82,13 +82,16 @@ def render_document(
     if isinstance(parsed, list):
         listed = "; ".join(map(str, parsed[:3]))
         raise CommandError(
-            f"{document.where} ({document.name}) is refused: {listed}", "icd lint -f shows every violation."
+            f"{document.where} ({document.name or 'no name'}) is refused: {listed}",
+            "icd lint -f shows every violation.",
         )
     identity = Identity(document.name, document.namespace or namespace, OWNER_UID)
     assembly = assemble(identity, parsed, Platform(operator_namespace, image))
     blockers = [check for check in assembly.checks if check.blocks]
     if assembly.scope is None:
-        raise CommandError(f"{document.where} ({document.name}) cannot be rendered: {blockers[-1].message}")
+        raise CommandError(
+            f"{document.where} ({document.name or 'no name'}) cannot be rendered: {blockers[-1].message}"
+        )
     for check in blockers:
         note(
             f"{document.name}: the operator would hold these back, as {check.condition} is {check.status}: {check.message}"

@@ -19,7 +19,7 @@ from inference_cache.domain.assemble import Platform
 from inference_cache.domain.compatibility import KubernetesVersion
 from inference_cache.domain.kinds import CONFIG_MAP
 from inference_cache.domain.version_extension import CONFIG_MAP_KEY, CONFIG_MAP_NAME, extend_table
-from inference_cache.domain.versions import BUILT_IN_TABLE
+from inference_cache.domain.versions import BUILT_IN_TABLE, VersionTable
 
 from . import metrics
 from .connection import Connection
@@ -77,9 +77,19 @@ class PlatformReader:
         # Read each time, as clusters are upgraded while the operator runs.
         kubernetes = await self._read_version() or self._platform.kubernetes
         text = await self._read_extension()
-        table, faults = extend_table(BUILT_IN_TABLE, text)
+        # Deployments on a pair of the extension must not lose it because someone mistyped, or lost a right.
+        before = self._platform.versions
+        table, faults = (
+            (before, list(self._platform.version_faults)) if text is None else extend_table(BUILT_IN_TABLE, text)
+        )
+        if faults and text is not None:
+            table = VersionTable(before.pairs, tuple(dict.fromkeys((*table.known_bad, *before.known_bad))))
         if faults and tuple(faults) != self._platform.version_faults:
-            _log.error("ConfigMap %s is not used: %s", CONFIG_MAP_NAME, "; ".join(faults)[:1000])
+            _log.error(
+                "ConfigMap %s has faults, and what was read before stays in force: %s",
+                CONFIG_MAP_NAME,
+                "; ".join(faults)[:1000],
+            )
         metrics.version_table_faults.set(len(faults))
         platform = replace(self._platform, kubernetes=kubernetes, versions=table, version_faults=tuple(faults))
         if platform == self._platform and self.known:
@@ -88,13 +98,13 @@ class PlatformReader:
         self.known = True
         self._changed()
 
-    async def _read_extension(self) -> str:
+    async def _read_extension(self) -> str | None:
+        """Return the text, empty where there is no ConfigMap; None where it may not be read."""
         try:
             found = await self._gateway.read(CONFIG_MAP, self._platform.namespace, CONFIG_MAP_NAME)
         except RefusedError as error:
-            # Without the right to read it there is no extension; the operator works with what is built in.
             _log.warning("ConfigMap %s may not be read: %s", CONFIG_MAP_NAME, str(error)[:300])
-            return ""
+            return None
         text: str = ((found or {}).get("data") or {}).get(CONFIG_MAP_KEY, "")
         return text
 

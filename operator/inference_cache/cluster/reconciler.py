@@ -5,12 +5,12 @@ A pass may end anywhere, by crash or by error, and the next one finds its way fr
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from inference_cache.api.parsing import parse_spec
-from inference_cache.domain.assemble import Platform, assemble
+from inference_cache.domain.assemble import Assembly, Platform, assemble
 from inference_cache.domain.deployment_capacity import check_payoff, plan_deployment, summarize_capacity
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.kinds import DEPLOYMENT, STATEFUL_SET
@@ -106,19 +106,32 @@ class Reconciler:
         spec = parse_spec(identity.name, deployment.get("spec", {}))
         if isinstance(spec, list):
             verdict = bad(ConditionType.SPEC_VALID, Reason.SpecInvalid, "; ".join(str(item) for item in spec) + ".")
-            outcome = Outcome(identity.name, deployment["metadata"]["generation"], None, (verdict,))
-            await self._report(identity, deployment, outcome, [])
+            await self._report(identity, deployment, self._describe_invalid(identity, deployment, verdict), [])
             return None
-        assembly = assemble(identity, spec, self._platform())
-        if assembly.scope is None:
-            outcome = Outcome(identity.name, deployment["metadata"]["generation"], None, assembly.checks)
-            await self._report(identity, deployment, outcome, [])
-            return None
-        return await self._reconcile_valid(identity, deployment, assembly.scope, assembly.checks)
+        return await self._reconcile_valid(identity, deployment, assemble(identity, spec, self._platform()))
+
+    def _describe_invalid(self, identity: Identity, deployment: dict[str, Any], verdict: Verdict) -> Outcome:
+        """Return what is known although nothing can be rendered: the pods that run go on, and their counts stay true."""
+        key = (identity.namespace, identity.name)
+        workload, pods = self._find_workload(key), self._own_pods(key)
+        wanted = workload.body["spec"].get("replicas", 1) if workload else 0
+        state = observe_workload(workload, pods, wanted)
+        return Outcome(
+            name=identity.name,
+            generation=deployment["metadata"]["generation"],
+            scope=None,
+            checks=(verdict,),
+            workload=check_workload(state, pods, verdict) if state.exists else None,
+            state=state if state.exists else None,
+            held=state.exists,
+        )
 
     async def _reconcile_valid(
-        self, identity: Identity, deployment: dict[str, Any], scope: Scope, spec_checks: Sequence[Verdict]
+        self, identity: Identity, deployment: dict[str, Any], assembly: Assembly
     ) -> float | None:
+        scope = assembly.scope or assembly.stand_in
+        if scope is None:
+            raise TypeError("an assembly without scope has a stand-in")
         key = (identity.namespace, identity.name)
         generation = deployment["metadata"]["generation"]
         before, _ = self._observe_workload(key, scope)
@@ -126,7 +139,7 @@ class Reconciler:
         prerequisites = await self._prerequisites.observe(identity, generation, scope.settled, healthy=healthy)
         node_verdict, node_status = check_nodes(scope.settled, self._nodes.snapshot())
         checks = (
-            *spec_checks,
+            *assembly.checks,
             node_verdict,
             check_credentials(scope.settled, prerequisites.secrets),
             check_object_store(scope.settled, prerequisites.bucket, prerequisites.authorities),
@@ -148,10 +161,11 @@ class Reconciler:
             ]
         obstacles = (*plan.obstacles, *execution.obstacles)
         capacity = plan_deployment(scope.settled)
+        unrendered = assembly.scope is None and state.exists
         outcome = Outcome(
             name=identity.name,
             generation=generation,
-            scope=scope,
+            scope=assembly.scope,
             checks=checks,
             workload=None
             if blocker and not state.exists and not obstacles
@@ -162,7 +176,7 @@ class Reconciler:
             capacity=summarize_capacity(capacity),
             sharing=summarize_sharing(identity.namespace, identity.name, self._cache.sharers(key)),
             obstacles=obstacles,
-            held=plan.held,
+            held=plan.held or unrendered,
             outdated=replacement.outdated,
         )
         await self._report(identity, deployment, outcome, notices)

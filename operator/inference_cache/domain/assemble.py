@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from inference_cache.api.v1alpha1 import InferenceCacheDeploymentSpec
 
 from .compatibility import KubernetesVersion, check_compatibility
-from .defaults import settle
+from .defaults import Settled, settle
 from .fingerprint import compute_fingerprint
 from .reasons import Reason
 from .scope import Identity, Scope
 from .sizing import list_size_problems
 from .verdict import ConditionType, Verdict, bad, ok, refuse
 from .version_choice import choose_versions
-from .versions import BUILT_IN_TABLE, VersionTable
+from .versions import BUILT_IN_TABLE, VersionPair, VersionTable
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class Assembly:
     """What a spec comes to.
 
     Attributes:
-        scope: None where no versions could be chosen, so that nothing can be rendered.
+        scope: None where no versions could be chosen, so that no pod can be rendered.
         checks: The conditions SpecValid and Compatible, in this order.
+        stand_in: Where there is no scope, one with the newest pair: good for what does not depend on versions (Services,
+            disruption budget, scale), and only while every change of pods is held.
     """
 
     scope: Scope | None
     checks: tuple[Verdict, Verdict]
+    stand_in: Scope | None = None
 
 
 def assemble(identity: Identity, spec: InferenceCacheDeploymentSpec, platform: Platform) -> Assembly:
@@ -62,7 +65,12 @@ def assemble(identity: Identity, spec: InferenceCacheDeploymentSpec, platform: P
         reason, text = choice.problem or (Reason.UnsupportedVersions, "")
         if platform.version_faults:
             text += f" The table's extension is not used: {platform.version_faults[0]}."
-        return Assembly(None, (valid, bad(ConditionType.COMPATIBLE, reason, text)))
-    fingerprint = compute_fingerprint(settled, choice.pair, identity.namespace)
-    scope = Scope(identity, settled, choice.pair, fingerprint, choice.image, platform.namespace)
+        stand_in = _build_scope(identity, settled, platform.versions.default, "", platform)
+        return Assembly(None, (valid, bad(ConditionType.COMPATIBLE, reason, text)), stand_in)
+    scope = _build_scope(identity, settled, choice.pair, choice.image, platform)
     return Assembly(scope, (valid, check_compatibility(settled, choice.pair, platform.kubernetes)))
+
+
+def _build_scope(identity: Identity, settled: Settled, pair: VersionPair, image: str, platform: Platform) -> Scope:
+    fingerprint = compute_fingerprint(settled, pair, identity.namespace)
+    return Scope(identity, settled, pair, fingerprint, image or pair.default_image, platform.namespace)

@@ -40,7 +40,7 @@ def plan_capacity(inputs: CapacityInputs) -> CapacityPlan:
     )
     break_even = _find_break_even(kv, cost, read_link, write_link)
     supply = build_supply(inputs, kv, hbm, cost, read_link, local_link)
-    throughput = find_throughput(inputs, supply, hits, break_even, dram, cost)
+    throughput = find_throughput(supply, hits, break_even, dram, cost)
     if throughput is None and hbm is not None and hbm.sessions == 0:
         throughput = Throughput(0.0, 0.0, Limit.HBM_SLOTS)
     plan = CapacityPlan(

@@ -40,6 +40,11 @@ class KVSizes:
     objects_per_session: int
     objects_total: int
 
+    @property
+    def copied_per_gpu(self) -> bool:
+        """Whether HBM holds a copy of the same KV on every GPU, as with latent attention."""
+        return self.hbm_bytes_per_token > self.bytes_per_token
+
 
 @dataclass(frozen=True)
 class WorkingSet:
@@ -85,13 +90,15 @@ class Hits:
     Attributes:
         hbm: HBM alone.
         dram: HBM and DRAM; the larger of the two, because DRAM holds copies of what is in HBM.
-        all_tiers: With S3 where there is one.
+        all_tiers: With S3 where it gives hits.
+        from_s3: Whether S3 gives hits: there is one, and a load of one conversation fits into DRAM.
         over_turns: What a cache without limits reaches when first turns count too; None where turns are not stated.
     """
 
     hbm: HitBounds | None
     dram: HitBounds
     all_tiers: HitBounds
+    from_s3: bool
     over_turns: float | None
 
 
@@ -122,7 +129,8 @@ class Gains:
         ceiling: Gain of a perfect cache; None where a hit would cost no GPU time at all.
         dram: With HBM and DRAM.
         all_tiers: With S3; None where there is none or its link is not known.
-        added_by_s3: all_tiers over dram in either order.
+        added_by_s3: all_tiers over dram, whichever order of turns either of them meets: a cache changes when answers
+            come, so runs with and without S3 do not see the same order. Both are computed alike, so no discount is due.
     """
 
     ceiling: float | None
@@ -203,6 +211,8 @@ class FindingReason(StrEnum):
 
     METADATA_UNKNOWN = "MetadataUnknown"
     HBM_TOO_SMALL = "HBMTooSmall"
+    MAX_MODEL_LEN_EXCEEDS_HBM = "MaxModelLenExceedsHBM"
+    CONTEXT_EXCEEDS_MAX_MODEL_LEN = "ContextExceedsMaxModelLen"
     CYCLIC_CLIFF_RISK = "CyclicCliffRisk"
     WORKING_SET_EXCEEDS_DRAM = "WorkingSetExceedsDRAM"
     TIER_TOO_SMALL = "TierTooSmall"

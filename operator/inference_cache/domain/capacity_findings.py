@@ -5,6 +5,7 @@ from typing import Final
 
 from .cache_rate import Limit
 from .capacity_figures import CapacityPlan, Finding, FindingLevel, FindingReason, Hits
+from .capacity_room import find_hbm_shortage, find_length_shortage, find_load_shortage, find_request_excess
 from .capacity_text import format_bytes, format_factor, format_hits, format_rate
 
 # The working set against DRAM where a few per cent decide between all hits and none.
@@ -38,12 +39,14 @@ def _check_metadata(plan: CapacityPlan) -> Iterator[Finding]:
         )
 
 
-def _check_hbm(plan: CapacityPlan) -> Iterator[Finding]:
-    if plan.kv is not None and plan.hbm is not None and plan.hbm.sessions == 0:
-        yield _warn(
-            FindingReason.HBM_TOO_SMALL,
-            f"HBM has {format_bytes(plan.hbm.kv_bytes)} for KV, and one conversation of {plan.inputs.workload.mean_context:.0f} tokens takes {format_bytes(plan.kv.hbm_session_bytes)}. Use more GPUs per replica, fp8 KV, or shorter contexts.",
-        )
+def _check_room(plan: CapacityPlan) -> Iterator[Finding]:
+    for reason, shortage in (
+        (FindingReason.HBM_TOO_SMALL, find_hbm_shortage(plan)),
+        (FindingReason.MAX_MODEL_LEN_EXCEEDS_HBM, find_length_shortage(plan)),
+        (FindingReason.CONTEXT_EXCEEDS_MAX_MODEL_LEN, find_request_excess(plan)),
+    ):
+        if shortage is not None:
+            yield _warn(reason, f"{shortage.facts}. {shortage.advice}")
 
 
 def _check_dram(plan: CapacityPlan) -> Iterator[Finding]:
@@ -110,8 +113,11 @@ def _check_in_flight(plan: CapacityPlan) -> Iterator[Finding]:
     kv, dram, tiers = plan.kv, plan.dram, plan.inputs.tiers
     if kv is None or dram is None or not tiers.object_store:
         return
+    shortage = find_load_shortage(plan)
     needed = tiers.max_in_flight_loads * kv.session_bytes
-    if needed > dram.usable_low:
+    if shortage is not None:
+        yield _warn(FindingReason.IN_FLIGHT_LOADS_EXCEED_DRAM, f"{shortage.facts}. {shortage.advice}")
+    elif needed > dram.usable_low:
         yield _warn(
             FindingReason.IN_FLIGHT_LOADS_EXCEED_DRAM,
             f"{tiers.max_in_flight_loads} loads from S3 at once need {format_bytes(needed)} of DRAM, and only {format_bytes(dram.usable_low)} are sure to be usable; loads fail with l1_oom and are computed again. Enlarge the memory tier.",
@@ -122,11 +128,12 @@ def _check_link(plan: CapacityPlan) -> Iterator[Finding]:
     even, link = plan.break_even, plan.read_link
     if even is None or link is None or even.read_ratio is None or even.read_ratio >= NEAR_BREAK_EVEN:
         return
-    figures = f"S3 can deliver {format_rate(link.bytes_per_second)} per replica (limited by {link.limited_by}), {format_factor(even.read_ratio)} the break-even of {format_rate(even.bytes_per_second)}"
+    source = plan.inputs.machine.prefill_source
+    figures = f"S3 can deliver {format_rate(link.bytes_per_second)} per replica (limited by {link.limited_by}), {format_factor(even.read_ratio)} the {source} break-even of {format_rate(even.bytes_per_second)}"
     if even.read_ratio < 1:
         yield _warn(
             FindingReason.LINK_BELOW_BREAK_EVEN,
-            f"{figures}: a hit from S3 is slower than prefill, and LMCache takes it all the same. Widen the link, or leave the object store out.",
+            f"{figures}: at the {source} prefill speed, hits from S3 are slower than prefill, and LMCache takes them all the same. Widen the link, or leave the object store out.",
         )
     else:
         yield _warn(
@@ -146,18 +153,22 @@ def _check_write(plan: CapacityPlan) -> Iterator[Finding]:
 
 
 def _check_worth(plan: CapacityPlan) -> Iterator[Finding]:
-    added = plan.gains.added_by_s3 if plan.gains else None
-    if added is None:
+    gains = plan.gains
+    if gains is None or gains.added_by_s3 is None or gains.all_tiers is None or gains.dram is None:
         return
-    span = format_factor(added.low)
-    if added.high - added.low >= 0.05:
-        span += f" to {format_factor(added.high)}"
+    if find_load_shortage(plan) is not None:
+        return
+    added, everything, dram = gains.added_by_s3, gains.all_tiers, gains.dram
+    alike = sorted((everything.cyclic / dram.cyclic, everything.random / dram.random))
+    span = _format_span(added.low, added.high)
     if added.low >= WORTHWHILE:
-        yield _inform(FindingReason.S3_WORTHWHILE, f"S3 gives {span} the request rate of DRAM alone.")
-    elif added.high < WORTHWHILE:
+        yield _inform(
+            FindingReason.S3_WORTHWHILE, f"S3 gives {span} the request rate of DRAM alone, whatever the order of turns."
+        )
+    elif alike[1] < WORTHWHILE:
         yield _warn(
             FindingReason.S3_NOT_WORTHWHILE,
-            f"S3 gives only {span} the request rate of DRAM alone. Leave it out unless replicas must share KV or keep it over restarts.",
+            f"At the {plan.inputs.machine.prefill_source} prefill speed, S3 gives only {_format_span(*alike)} the request rate of DRAM alone if both meet the same order of turns. Leave it out unless replicas must share KV or keep it over restarts.",
         )
     else:
         yield _inform(
@@ -175,13 +186,17 @@ def _check_decode(plan: CapacityPlan) -> Iterator[Finding]:
         )
 
 
+def _format_span(low: float, high: float) -> str:
+    return format_factor(low) if high - low < 0.05 else f"{format_factor(low)} to {format_factor(high)}"
+
+
 def _fails_as_last_tier(plan: CapacityPlan, hits: Hits) -> bool:
     return not plan.inputs.tiers.object_store and hits.dram.random < FITTING_HITS
 
 
 _CHECKS: Final[tuple[Callable[[CapacityPlan], Iterator[Finding]], ...]] = (
     _check_metadata,
-    _check_hbm,
+    _check_room,
     _check_dram,
     _check_last_tier,
     _check_dram_against_hbm,

@@ -53,9 +53,8 @@ def fit_hbm(kv: KVSizes | None, workload: Workload, machine: Machine, weight_byt
     """Return the KV pool, measured before computed, or None where neither is known."""
     if machine.hbm_kv_bytes is not None:
         pool = machine.hbm_kv_bytes
-    elif machine.gpu is not None and weight_bytes is not None:
-        per_gpu = machine.hbm_utilization * machine.gpu.memory_bytes - machine.overhead_bytes_per_gpu
-        pool = max(0.0, machine.gpus * per_gpu - weight_bytes)
+    elif machine.hbm_budget_bytes is not None and weight_bytes is not None:
+        pool = max(0.0, machine.hbm_budget_bytes - weight_bytes)
     else:
         return None
     if kv is None:
@@ -91,9 +90,12 @@ def bound_all_hits(
         in_hbm = bound_hits(hbm.kv_bytes, hbm.kv_bytes, needed)
         dram = join_hits(in_hbm, dram)
     turns = workload.turns
+    # Every load from S3 passes through DRAM, so S3 gives no hits where one conversation does not surely fit there.
+    from_s3 = tiers.object_store and kv.session_bytes <= tiers.usable_low
     return Hits(
         hbm=in_hbm,
         dram=dram,
-        all_tiers=EVERYTHING if tiers.object_store else dram,
+        all_tiers=EVERYTHING if from_s3 else dram,
+        from_s3=from_s3,
         over_turns=ceiling_over_turns(workload.context_tokens, workload.growth_tokens, turns) if turns else None,
     )

@@ -19,10 +19,11 @@ class Workload:
         context_tokens: Tokens that a conversation has at the first turn that counts (at least 1).
         new_tokens: Tokens that each turn adds to the prompt.
         answer_tokens: Tokens that each turn generates.
-        replicas: Engine pods. A conversation is taken to stay with its replica; a router that spreads the turns of one
+        replicas: Engine pods; 0 is planned as for 1. A conversation is taken to stay with its replica; a router that spreads the turns of one
             conversation makes every replica hold more than this plan says.
         turns: Turns that count, each longer than the one before by new and answer tokens; None keeps the context as
             stated.
+        max_model_len: Tokens that the engine takes in one request, prompt and answer together; None where not known.
     """
 
     conversations: int
@@ -31,6 +32,7 @@ class Workload:
     answer_tokens: int
     replicas: int = 1
     turns: int | None = None
+    max_model_len: int | None = None
 
     @property
     def conversations_per_replica(self) -> int:
@@ -98,6 +100,18 @@ class Machine:
     dram_copy_bytes_per_second: float = 400e9
     prefill_tokens_per_second: float | None = None
     hbm_kv_bytes: float | None = None
+
+    @property
+    def prefill_source(self) -> str:
+        """Where the prefill speed comes from, as a word before it."""
+        return "measured" if self.prefill_tokens_per_second else "planned"
+
+    @property
+    def hbm_budget_bytes(self) -> float | None:
+        """HBM for weights and KV of one replica; None where the GPU is not known."""
+        if self.gpu is None:
+            return None
+        return self.gpus * (self.hbm_utilization * self.gpu.memory_bytes - self.overhead_bytes_per_gpu)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ def format_factor(value: float) -> str:
     return f"{value:.2f}x" if value < 2 else f"{value:.1f}x" if value < 10 else f"{value:.0f}x"
 
 
+def end_sentence(text: str) -> str:
+    """Return the text with a full stop where it has none, so that a sentence can follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def format_hits(bounds: HitBounds) -> str:
     """Return hit-rate bounds such as 0.00 to 0.76."""
     return f"{bounds.cyclic:.2f} to {bounds.random:.2f}"

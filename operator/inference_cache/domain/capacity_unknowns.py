@@ -1,6 +1,7 @@
 """Which figures a capacity plan lacks, and which missing input each of them waits for."""
 
 from .capacity_figures import CapacityPlan, Unknown
+from .capacity_text import end_sentence
 from .model_shape import ShapeUnknown
 
 
@@ -34,7 +35,7 @@ def list_unknowns(plan: CapacityPlan) -> tuple[Unknown, ...]:
 def _explain_shape(plan: CapacityPlan) -> str:
     shape, layout = plan.inputs.shape, plan.inputs.layout
     if isinstance(shape, ShapeUnknown):
-        return shape.reason
+        return end_sentence(shape.reason)
     if shape.hybrid_cause is not None:
         return (
             f"Not every layer keeps the KV of every token ({shape.hybrid_cause}); read the engine's cache_config_info."

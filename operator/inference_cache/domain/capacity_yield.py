@@ -63,11 +63,12 @@ def find_gains(supply: Supply | None, hits: Hits | None, tiers: Tiers) -> Gains 
     if supply is None or hits is None:
         return None
     dram = _bound_gain(supply, hits, s3=False)
-    all_tiers = _bound_gain(supply, hits, s3=True) if tiers.object_store and supply.s3_rate is not None else None
+    all_tiers = (
+        _bound_gain(supply, hits, s3=hits.from_s3) if tiers.object_store and supply.s3_rate is not None else None
+    )
     added = None
     if dram is not None and all_tiers is not None:
-        ratios = (all_tiers.cyclic / dram.cyclic, all_tiers.random / dram.random)
-        added = Bounds(min(ratios), max(ratios))
+        added = _bound_quotient(all_tiers, dram)
     return Gains(ceiling=compute_gain_ceiling(supply), dram=dram, all_tiers=all_tiers, added_by_s3=added)
 
 
@@ -76,8 +77,15 @@ def _bound_gain(supply: Supply, hits: Hits, *, s3: bool) -> GainBounds | None:
     return None if worse is None or better is None else GainBounds(worse, better)
 
 
+def _bound_quotient(upper: GainBounds, lower: GainBounds) -> Bounds:
+    """Return upper over lower as computed, each in any order of turns; equal ones are the same cache."""
+    if upper == lower:
+        return Bounds(1.0, 1.0)
+    uppers, lowers = (upper.cyclic, upper.random), (lower.cyclic, lower.random)
+    return Bounds(min(uppers) / max(lowers), max(uppers) / min(lowers))
+
+
 def find_throughput(
-    inputs: CapacityInputs,
     supply: Supply | None,
     hits: Hits | None,
     break_even: BreakEven | None,
@@ -85,8 +93,10 @@ def find_throughput(
     cost: RequestCost,
 ) -> Throughput | None:
     """Return the request rate and its limit, or None where a part is not known or nothing limits it."""
-    s3 = inputs.tiers.object_store
-    if supply is None or hits is None or break_even is None or dram is None or (s3 and supply.s3_rate is None):
+    if supply is None or hits is None or break_even is None or dram is None:
+        return None
+    s3 = hits.from_s3
+    if s3 and supply.s3_rate is None:
         return None
     worse, better = _split_shares(hits, s3=s3)
     low, high = compute_rate(supply, worse).requests_per_second, compute_rate(supply, better).requests_per_second

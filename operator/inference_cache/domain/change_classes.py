@@ -67,7 +67,7 @@ CHANGE_CLASSES: Final[dict[str, Entry]] = {
     "model.source.huggingFace.tokenSecretRef": _rolling("only who may download"),
     "model.source.image.reference": _some("the digest names the weights, the registry does not", _R, _C),
     "model.source.image.pullPolicy": _rolling("only when the image is pulled"),
-    "model.maxModelLen": _rolling("longest context; chunks are stored alike"),
+    "model.maxModelLen": _breaking("models with LongRoPE rotate keys by other factors above their original length"),
     "model.architecture": _some("describes the weights; may change how many loads run at a time", _H, _R),
     "engine.tensorParallelSize": _breaking("each GPU stores its share of the heads"),
     "engine.gpuMemoryUtilizationPercent": _rolling("size of the KV pool in HBM"),
@@ -85,9 +85,11 @@ CHANGE_CLASSES: Final[dict[str, Entry]] = {
     "cache.chunkTokens": _breaking("an object holds one chunk"),
     "cache.resources": _rolling("requests and limits of the cache server"),
     "cache.tiers[].memory": _rolling("size and eviction of the memory tier, which begins empty after a restart"),
-    "cache.tiers[].objectStore.endpoint": _rolling("where the bucket is reached; its objects stay"),
+    "cache.tiers[].objectStore.endpoint": _breaking(
+        "another store, as far as can be told; the objects of the old one are not read"
+    ),
     "cache.tiers[].objectStore.region": _rolling("only how requests are signed"),
-    "cache.tiers[].objectStore.bucket": _rolling("objects of the old bucket stay there; the new one begins as it is"),
+    "cache.tiers[].objectStore.bucket": _breaking("objects of the old bucket stay there and are not read"),
     "cache.tiers[].objectStore.addressing": _some("Path needs NIXL, which names objects differently", _R, _C),
     "cache.tiers[].objectStore.tls": _some("a private authority needs NIXL, which names objects differently", _R, _C),
     "cache.tiers[].objectStore.credentials": _rolling("pods read keys at their start"),

@@ -5,7 +5,7 @@ Two desired states are compared, not a desired one with a stored one, so that th
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -65,9 +65,8 @@ class ChangePlan:
     """What a change does.
 
     Attributes:
-        pods_restarted: Pods that are replaced; None where nobody knows how many run.
+        before_known: False where something is applied that cannot be rendered, so that the change is classed by its worst.
         fingerprint: Layout fingerprint before and after; None where there is none.
-        blocked: Whether a check keeps the change from being rolled out, as far as it can be told here.
     """
 
     change_class: ChangeClass
@@ -77,11 +76,15 @@ class ChangePlan:
     pods_added: int
     pods_removed: int
     pods_restarted: int
-    blocked: tuple[str, ...] = field(default=())
+    before_known: bool = True
 
 
 def plan_change(
-    before: Scope | None, after: Assembly, old_spec: dict[str, Any] | None, new_spec: dict[str, Any]
+    before: Scope | None,
+    after: Assembly,
+    old_spec: dict[str, Any] | None,
+    new_spec: dict[str, Any],
+    running_fingerprint: str | None = None,
 ) -> ChangePlan:
     """Return what applying the new spec does.
 
@@ -90,25 +93,43 @@ def plan_change(
         after: The new spec, assembled.
         old_spec: The spec that is applied now, as it is stored.
         new_spec: The new spec, as it is written.
+        running_fingerprint: What the status says of the running pods, for where before is None.
     """
     scope = after.scope
+    spec = tuple(_explain(item) for item in compare_values(old_spec or {}, new_spec)) if old_spec is not None else ()
+    if before is None and old_spec is not None:
+        return _plan_blindly(scope, spec, old_spec, running_fingerprint)
     old_objects = build_desired(before) if before else []
     new_objects = build_desired(scope) if scope else old_objects
-    objects = tuple(compare_objects(old_objects, new_objects))
-    spec = tuple(_explain(item) for item in compare_values(old_spec or {}, new_spec))
     replicas = (before.settled.replicas if before else 0, scope.settled.replicas if scope else 0)
     restarts = before is not None and scope is not None and _template(old_objects) != _template(new_objects)
     return ChangePlan(
         change_class=_classify(before, scope, spec, restarts=restarts),
-        spec=spec if old_spec is not None else (),
-        objects=objects,
+        spec=spec,
+        objects=tuple(compare_objects(old_objects, new_objects)),
         fingerprint=(before.fingerprint if before else None, scope.fingerprint if scope else None),
         pods_added=max(0, replicas[1] - replicas[0]) if scope else 0,
         pods_removed=max(0, replicas[0] - replicas[1]) if scope else 0,
         pods_restarted=min(replicas) if restarts else 0,
-        blocked=tuple(
-            f"{item.condition}={item.status} {item.reason.name}: {item.message}" for item in after.checks if item.blocks
-        ),
+    )
+
+
+def _plan_blindly(
+    scope: Scope | None, spec: tuple[SpecDifference, ...], old_spec: dict[str, Any], fingerprint: str | None
+) -> ChangePlan:
+    """Plan a change from something that cannot be rendered: every pod restarts, and the cache is kept only if it is known."""
+    old = old_spec.get("replicas", 1)
+    replicas = (old if isinstance(old, int) else 1, scope.settled.replicas if scope else 0)
+    kept = scope is not None and fingerprint == scope.fingerprint
+    return ChangePlan(
+        change_class=ChangeClass.ROLLING if kept else ChangeClass.CACHE_BREAKING,
+        spec=spec,
+        objects=(),
+        fingerprint=(fingerprint, scope.fingerprint if scope else None),
+        pods_added=max(0, replicas[1] - replicas[0]) if scope else 0,
+        pods_removed=max(0, replicas[0] - replicas[1]) if scope else 0,
+        pods_restarted=min(replicas),
+        before_known=False,
     )
 
 
@@ -182,9 +203,20 @@ def _classify(
         return ChangeClass.NONE
     # A deployment without cache has nothing to lose.
     cached = before.settled.cache_enabled and after.settled.cache_enabled
-    if cached and before.fingerprint != after.fingerprint:
+    if cached and (before.fingerprint != after.fingerprint or loses_store(before, after)):
         return ChangeClass.CACHE_BREAKING
     return ChangeClass.ROLLING if restarts else ChangeClass.HOT
+
+
+def loses_store(before: Scope, after: Scope) -> bool:
+    """Whether the objects that are stored now are not read any more: another bucket or endpoint, or no object store."""
+    old, new = (_locate(scope) for scope in (before, after))
+    return old is not None and old != new
+
+
+def _locate(scope: Scope) -> tuple[str, str] | None:
+    store = scope.settled.object_store
+    return None if store is None else (store.endpoint, store.bucket.name)
 
 
 def _identify(item: Manifest) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from inference_cache.api.hatches import split_flag
 
 from .defaults import Settled
 from .kv_layout import build_shape
+from .layout_hatches import is_neutral_variable
 from .model_shape import ModelShape
 from .option_lists import ArgumentFault, Options, find_argument_fault, load_options
 from .reasons import Reason
@@ -36,17 +37,20 @@ def check_compatibility(settled: Settled, pair: VersionPair, kubernetes: Kuberne
     condition = ConditionType.COMPATIBLE
     problems = [
         *_list_option_problems(settled, pair),
+        *_list_variable_problems(settled),
         *_list_feature_problems(settled, pair),
         *_list_model_problems(settled),
         *_list_kubernetes_problems(settled, kubernetes),
     ]
     if problems:
         return refuse(condition, problems[0][0], *(text for _, text in problems))
-    return ok(
-        condition,
-        Reason.VersionsCompatible,
-        f"{pair} (torch {pair.torch}, CUDA {pair.cuda}) can do what the spec asks.",
-    )
+    message = f"{pair} (torch {pair.torch}, CUDA {pair.cuda}) can do what the spec asks."
+    if settled.object_store is not None and settled.spec.model.architecture is None:
+        message += (
+            " Whether the model has sliding-window, linear or state-space layers is not known, as model.architecture is not "
+            "declared; such models answer wrongly from stored KV (LMCache#4492)."
+        )
+    return ok(condition, Reason.VersionsCompatible, message)
 
 
 def _list_option_problems(settled: Settled, pair: VersionPair) -> Iterator[Problem]:
@@ -54,6 +58,19 @@ def _list_option_problems(settled: Settled, pair: VersionPair) -> Iterator[Probl
     for argument in settled.extra_args:
         if fault := find_argument_fault(argument, options):
             yield Reason.OptionUnknown, f"engine.extraArgs: {_describe_fault(argument, fault, options, pair)}."
+
+
+def _list_variable_problems(settled: Settled) -> Iterator[Problem]:
+    engine = settled.spec.engine
+    for item in (engine.extra_env if engine else None) or []:
+        if item.secret_key_ref is not None and not is_neutral_variable(item.name):
+            yield (
+                Reason.VariableUnknown,
+                (
+                    f"engine.extraEnv {item.name} comes from Secret {item.secret_key_ref.name} and is not known to leave the KV cache "
+                    "alone; its value is not part of the layout fingerprint, so two values would share one cache. Write it as value."
+                ),
+            )
 
 
 def _describe_fault(argument: str, fault: ArgumentFault, options: Options, pair: VersionPair) -> str:
@@ -113,14 +130,7 @@ def _list_model_problems(settled: Settled) -> Iterator[Problem]:
     shape = build_shape(architecture)
     gpus = settled.tensor_parallel_size
     if shape.hybrid and settled.object_store is not None:
-        yield (
-            Reason.HybridModelInStore,
-            (
-                "model.architecture.attentionLayers is Hybrid, and cache.tiers[1] is an objectStore tier: models with sliding-window, "
-                "linear or state-space layers answered wrongly after a restart with stored KV (LMCache#4492, LMCache#4674). Remove "
-                "the objectStore tier, or serve a model with full attention."
-            ),
-        )
+        yield Reason.HybridModelInStore, describe_hybrid("model.architecture.attentionLayers is Hybrid")
     possible = [size for size in range(1, 17) if _can_split(shape, size)]
     if gpus not in possible:
         heads = f"{shape.attention_heads} attention heads" + ("" if shape.latent else f" and {shape.kv_heads} KV heads")
@@ -139,6 +149,15 @@ def _list_model_problems(settled: Settled) -> Iterator[Problem]:
                 f"tokens. Write a multiple of {_LATENT_BLOCK}; 256 suits most models."
             ),
         )
+
+
+def describe_hybrid(cause: str) -> str:
+    """Return why a hybrid model gets no object store tier."""
+    return (
+        f"{cause}, and cache.tiers[1] is an objectStore tier: models with sliding-window, linear or state-space layers answered "
+        "wrongly after a restart with stored KV (LMCache#4492, LMCache#4674). Remove the objectStore tier, or serve a model "
+        "with full attention."
+    )
 
 
 def _can_split(shape: ModelShape, gpus: int) -> bool:

@@ -73,6 +73,7 @@ def settle(spec: InferenceCacheDeploymentSpec) -> Settled:
     rollout = spec.rollout
     seen = spec.observability or Observability()
     mode = spec.cache.mode or CacheMode.OPPORTUNISTIC
+    declared = next((tier.object_store for tier in spec.cache.tiers or [] if tier.object_store is not None), None)
     tiers = [] if mode is CacheMode.DISABLED else spec.cache.tiers or []
     memory = next((tier.memory for tier in tiers if tier.memory is not None), None)
     store = next((tier.object_store for tier in tiers if tier.object_store is not None), None)
@@ -95,7 +96,8 @@ def settle(spec: InferenceCacheDeploymentSpec) -> Settled:
         eviction_percent=tier.eviction_percent or 20,
         object_store=store,
         addressing=(store.addressing if store else None) or Addressing.VIRTUAL_HOST,
-        client=choose_client(store),
+        # Of a cache that is switched off too: it names the objects that are there when it is switched on again.
+        client=choose_client(declared),
         max_in_flight_loads=store.max_in_flight_loads if store else None,
         after_load=(store.after_load if store else None) or AfterLoad.DROP,
         max_unavailable=(rollout.max_unavailable if rollout else None) or 1,

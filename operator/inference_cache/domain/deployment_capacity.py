@@ -120,7 +120,13 @@ def check_payoff(settled: Settled, plan: CapacityPlan | None) -> Verdict | None:
         if payoff.reason is PayoffReason.LINK_BELOW_BREAK_EVEN
         else Reason.CacheAddsNothing,
     }[payoff.verdict]
-    return _say(condition, payoff.verdict, reason, f"Predicted: {payoff.message}")
+    text = f"Predicted: {payoff.message}"
+    # A message that ends in its own advice needs no general one, which could contradict it.
+    return (
+        Verdict(condition, payoff.verdict, reason, text)
+        if payoff.advice
+        else _say(condition, payoff.verdict, reason, text)
+    )
 
 
 def summarize_capacity(plan: CapacityPlan | None) -> Capacity | None:
@@ -180,7 +186,8 @@ def _build_workload(settled: Settled, known: Overrides) -> Workload | None:
         context_tokens=base.context_tokens,
         new_tokens=base.new_tokens or NEW_TOKENS,
         answer_tokens=base.answer_tokens or ANSWER_TOKENS,
-        replicas=max(1, settled.replicas),
+        replicas=settled.replicas,
+        max_model_len=settled.spec.model.max_model_len,
     )
     given = {
         name: value

@@ -13,7 +13,6 @@ import hashlib
 import json
 from typing import Any, Final
 
-from inference_cache.api.cache import StoreClient
 from inference_cache.api.model import ModelSource
 
 from .defaults import HASH_ALGORITHM, Settled
@@ -27,6 +26,7 @@ LAYOUT_FACTS: Final[dict[str, str]] = {
     "tensorParallelSize": "each GPU stores its share of the heads (engine.tensorParallelSize)",
     "dtype": "the same bytes mean other numbers; keys hold no type (engine.dtype)",
     "kvCacheDtype": "the same bytes mean other numbers; keys hold no type (engine.kvCacheDtype)",
+    "maxModelLen": "models with LongRoPE rotate keys by other factors above their original length, and vLLM chooses by this (model.maxModelLen)",
     "blockTokens": "blocks order the bytes within a chunk (engine.blockTokens)",
     "chunkTokens": "an object holds one chunk (cache.chunkTokens)",
     "hashAlgorithm": "it names the chunks (fixed: blake3)",
@@ -41,17 +41,17 @@ LAYOUT_FACTS: Final[dict[str, str]] = {
 def list_layout_facts(settled: Settled, pair: VersionPair, namespace: str) -> dict[str, Any]:
     """Return everything that enters the fingerprint, by name."""
     engine = settled.spec.engine
-    nixl = settled.object_store is not None and settled.client is StoreClient.NIXL
     return {
         "weights": identify_weights(settled.spec.model.source, namespace),
         "tensorParallelSize": settled.tensor_parallel_size,
         "dtype": settled.dtype.value,
         "kvCacheDtype": settled.kv_cache_dtype.value,
+        "maxModelLen": settled.spec.model.max_model_len,
         "blockTokens": settled.block_tokens or 0,
         "chunkTokens": settled.chunk_tokens,
         "hashAlgorithm": HASH_ALGORITHM,
         "keyFormat": pair.key_format,
-        "client": (StoreClient.NIXL if nixl else StoreClient.LMCACHE_S3).value,
+        "client": settled.client.value,
         "arguments": list_layout_arguments(engine),
         "variables": list_layout_variables(engine),
     }

@@ -60,7 +60,6 @@ NEUTRAL_FLAGS: Final = frozenset(
         "--root-path",
         "--safetensors-load-strategy",
         "--scheduling-policy",
-        "--seed",
         "--show-hidden-metrics-for-version",
         "--sse-keep-alive-interval",
         "--stream-interval",
@@ -76,12 +75,15 @@ NEUTRAL_VARIABLES: Final = frozenset(
     {
         "ALL_PROXY",
         "HTTPS_PROXY",
+        "HF_ENDPOINT",
         "HTTP_PROXY",
         "LANG",
         "LC_ALL",
         "NO_PROXY",
         "OMP_NUM_THREADS",
         "PYTHONUNBUFFERED",
+        "SSL_CERT_DIR",
+        "SSL_CERT_FILE",
         "TZ",
         "VLLM_API_KEY",
         "VLLM_ENGINE_ITERATION_TIMEOUT_S",
@@ -94,8 +96,9 @@ NEUTRAL_VARIABLE_PREFIXES: Final = ("NCCL_", "OTEL_", "UCX_", "GLOO_")
 
 
 def is_neutral_flag(argument: str) -> bool:
-    """Whether an argument is known to leave the KV cache alone."""
-    return split_flag(argument) in NEUTRAL_FLAGS
+    """Whether an argument is known to leave the KV cache alone; a switch that is turned off is as harmless as on."""
+    flag = split_flag(argument)
+    return flag in NEUTRAL_FLAGS or f"--{flag.removeprefix('--no-')}" in NEUTRAL_FLAGS
 
 
 def is_neutral_variable(name: str) -> bool:

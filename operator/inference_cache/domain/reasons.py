@@ -76,6 +76,10 @@ class Reason(Enum):
         "An entry of engine.extraArgs is no option of this vLLM version, or its value is not of the option's type.",
         "Correct the entry; vllm serve --help of that version lists the options.",
     )
+    VariableUnknown = Explanation(
+        "A variable that may change the KV cache comes from a Secret, so its value cannot be part of the layout fingerprint.",
+        "Write it as value, or leave it out.",
+    )
     FeatureUnsupported = Explanation(
         "The version pair cannot do what a field asks for.", "Use a pair that can, or remove the field."
     )
@@ -102,8 +106,8 @@ class Reason(Enum):
         "Widen the link, enlarge the memory tier, or remove the objectStore tier.",
     )
     CacheAddsNothing = Explanation(
-        "By the capacity plan, the tiers hold nothing that HBM does not hold already.",
-        "Enlarge the memory tier several times, or set cache.mode to Disabled.",
+        "By the capacity plan, the tiers give nothing that HBM does not give already.",
+        "See the message: a larger memory tier, or no cache at all.",
     )
     PayoffUnknown = Explanation(
         "Whether the cache pays off is not known.",

@@ -25,6 +25,7 @@ from .sizing import compute_sizes
 from .verdict import MAX_MESSAGE, ConditionType, Truth, Verdict, bad, ok
 from .workload_state import WorkloadState
 
+_KEPT = ("cacheFingerprint", "rendered", "sizing")
 _CACHE_CONDITIONS = (ConditionType.CREDENTIALS_READY, ConditionType.OBJECT_STORE_READY)
 
 
@@ -93,7 +94,11 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         capacity=outcome.capacity,
         nodes=outcome.nodes,
     )
-    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    written = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if outcome.scope is None and state is not None and state.exists:
+        # Nothing new could be rendered, so what was rendered last is what runs.
+        written |= {key: previous[key] for key in _KEPT if previous and key in previous}
+    return written
 
 
 def summarize_failure(

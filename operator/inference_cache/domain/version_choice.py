@@ -10,8 +10,13 @@ from .reasons import Reason
 from .versions import VersionPair, VersionTable
 
 # 0.32.0rc1 and 0.32.0.dev7 are not 0.32.0: other options, and maybe other keys.
-_RELEASE: Final = r"v?([0-9]+\.[0-9]+\.[0-9]+)(?![0-9A-Za-z]|\.[0-9A-Za-z])"
+_NUMBER: Final = "(?:0|[1-9][0-9]*)"
+_RELEASE: Final = rf"v?({_NUMBER}\.{_NUMBER}\.{_NUMBER})(?![0-9A-Za-z]|\.[0-9A-Za-z])"
 _TAG: Final = re.compile(f"vllm-{_RELEASE}.*lmcache-{_RELEASE}")
+# The same as a word of its own: 0.32.0-rc1, 0.32.0_dev. Suffixes such as -cu129 or -devel say what else is in the image.
+_UNRELEASED: Final = re.compile(
+    "(?:^|[-_.])(?:rc|dev|alpha|beta|nightly|pre|preview|post)[0-9]*(?:[-_.]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,10 @@ class VersionChoice:
 
 
 def read_tag(image: str) -> tuple[str, str] | None:
-    """Return the vLLM and LMCache versions that the tag of an image names, or None."""
+    """Return the vLLM and LMCache releases that the tag of an image names, or None."""
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     found = _TAG.search(tag)
-    return None if found is None else (found[1], found[2])
+    return None if found is None or _UNRELEASED.search(tag) else (found[1], found[2])
 
 
 def choose_versions(engine: Engine | None, operator_image: str | None, table: VersionTable) -> VersionChoice:
@@ -53,7 +58,7 @@ def choose_versions(engine: Engine | None, operator_image: str | None, table: Ve
             None,
             problem=(
                 Reason.EngineVersionsUnknown,
-                f"Nothing says which vLLM and LMCache versions {image} holds: engine.versions is not set and its tag names none.",
+                f"Nothing says which vLLM and LMCache versions {image} holds: engine.versions is not set and its tag names no releases.",
             ),
         )
     preset = (read_tag(operator_image) or _versions(table.default)) if operator_image else None

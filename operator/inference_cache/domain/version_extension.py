@@ -10,6 +10,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from inference_cache.api.base import ApiModel
+from inference_cache.api.engine import VERSION_PATTERN, EngineImage, Version
+from inference_cache.api.hatches import looks_like_credential, may_name_user
 
 from .versions import KnownBad, Span, VersionPair, VersionTable
 
@@ -20,20 +22,23 @@ CONFIG_MAP_KEY: Final = "versions.yaml"
 _MOST_CHARACTERS: Final = 64 * 1024
 _MOST_DEPTH: Final = 8
 
-_Version = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=32)]
-_OpenVersion = Annotated[str, Field(pattern=r"^([0-9]+\.[0-9]+\.[0-9]+)?$", max_length=32)]
+_MOST_ENTRIES: Final = 64
+_KNOWN_BAD: Final = "knownBad"
+_MOST_SHOWN: Final = 300
+
+_OpenVersion = Annotated[str, Field(pattern=f"^$|{VERSION_PATTERN}", max_length=32)]
 
 
 class _SameOptions(ApiModel):
-    vllm: _Version
-    lmcache: _Version
+    vllm: Version
+    lmcache: Version
 
 
 class _Pair(ApiModel):
-    vllm: _Version
-    lmcache: _Version
+    vllm: Version
+    lmcache: Version
     options_of: _SameOptions
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    image: EngineImage | None = None
     key_format: Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-z0-9][-a-z0-9./+]*$")] | None = None
 
 
@@ -50,35 +55,44 @@ class _Bad(ApiModel):
 
 
 class _Extension(ApiModel):
-    pairs: Annotated[list[_Pair], Field(default_factory=list, max_length=64)]
-    known_bad: Annotated[list[_Bad], Field(default_factory=list, max_length=64)]
+    pairs: Annotated[list[_Pair], Field(default_factory=list, max_length=_MOST_ENTRIES)]
+    known_bad: Annotated[list[_Bad], Field(default_factory=list, max_length=_MOST_ENTRIES)]
 
 
 def extend_table(table: VersionTable, text: str) -> tuple[VersionTable, list[str]]:
     """Return the table with what the text adds, and what is wrong with the text.
 
-    A text with a fault adds nothing at all: half an extension would be worse than none. A user's known-bad entry also
-    bars a built-in pair; a user's pair never replaces a built-in one.
+    A text with a fault adds no pair at all: half an extension would be worse than none. Its entries of known-bad versions
+    that are in order hold nevertheless, as they keep harm away; they also bar a built-in pair.
     """
     try:
-        extension = _Extension.model_validate(_load(text), by_alias=True, by_name=False)
+        document = _load(text)
     except yaml.YAMLError as error:
         shown = " ".join(str(error).split())
-        return table, [f"{CONFIG_MAP_KEY} cannot be read: {shown[:300]}"]
+        return table, [f"{CONFIG_MAP_KEY} cannot be read: {shown[:_MOST_SHOWN]}"]
+    try:
+        extension = _Extension.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        return table, [_describe(item) for item in error.errors(include_url=False)]
-    faults: list[str] = []
+        return _bar(table, _salvage_known_bad(document)), [_describe(item) for item in error.errors(include_url=False)]
+    pairs, faults = _collect_pairs(table, extension.pairs)
+    if faults:
+        return _bar(table, extension.known_bad), faults
+    own = {(pair.vllm, pair.lmcache): pair for pair in pairs}
+    # A pair that was the user's first and came with an upgrade then stays as the user has it, at the place in the table.
+    kept = [own.pop((pair.vllm, pair.lmcache), pair) for pair in table.pairs]
+    return _bar(replace(table, pairs=(*kept, *own.values())), extension.known_bad), []
+
+
+def _collect_pairs(table: VersionTable, items: list[_Pair]) -> tuple[list[VersionPair], list[str]]:
     pairs: list[VersionPair] = []
-    for number, item in enumerate(extension.pairs):
-        base = table.find(item.options_of.vllm, item.options_of.lmcache)
+    faults: list[str] = []
+    for number, item in enumerate(items):
+        built_in = table.find(item.vllm, item.lmcache)
+        base = built_in or table.find(item.options_of.vllm, item.options_of.lmcache)
         if base is None:
             faults.append(
                 f"pairs[{number}].optionsOf: vLLM {item.options_of.vllm} with LMCache {item.options_of.lmcache} is not supported; "
                 f"name one of: {table.list_supported()}"
-            )
-        elif table.find(item.vllm, item.lmcache) is not None:
-            faults.append(
-                f"pairs[{number}]: vLLM {item.vllm} with LMCache {item.lmcache} is built in; remove the entry"
             )
         elif any((pair.vllm, pair.lmcache) == (item.vllm, item.lmcache) for pair in pairs):
             faults.append(
@@ -86,8 +100,22 @@ def extend_table(table: VersionTable, text: str) -> tuple[VersionTable, list[str
             )
         else:
             pairs.append(_build_pair(item, base))
-    if faults:
-        return table, faults
+    return pairs, faults
+
+
+def _salvage_known_bad(document: Any) -> list[_Bad]:
+    """Return the entries of known-bad versions that are in order, of a document that is not."""
+    items = document.get(_KNOWN_BAD) if isinstance(document, dict) else None
+    found: list[_Bad] = []
+    for item in items[:_MOST_ENTRIES] if isinstance(items, list) else []:
+        try:
+            found.append(_Bad.model_validate(item, by_alias=True, by_name=False))
+        except ValidationError:
+            continue
+    return found
+
+
+def _bar(table: VersionTable, items: list[_Bad]) -> VersionTable:
     added = tuple(
         KnownBad(
             Span(item.vllm.from_, item.vllm.before),
@@ -95,9 +123,9 @@ def extend_table(table: VersionTable, text: str) -> tuple[VersionTable, list[str
             item.effect,
             item.issue,
         )
-        for item in extension.known_bad
+        for item in items
     )
-    return VersionTable((*table.pairs, *pairs), (*added, *table.known_bad)), []
+    return replace(table, known_bad=(*added, *table.known_bad)) if added else table
 
 
 class _Loader(yaml.BaseLoader):
@@ -113,8 +141,8 @@ class _Loader(yaml.BaseLoader):
 def _load(text: str) -> Any:
     """Return the document with every scalar as text, as all fields are; an empty one is an empty mapping.
 
-    Tags have no use here and may end in an error of the parser, nesting would exhaust its stack, and merge keys, which
-    this loader takes for ordinary ones, would make a huge document of a small text.
+    So tags convert nothing, and merge keys, which make a huge document of a small text, are keys like others. Nesting
+    would exhaust the parser's stack.
 
     Raises:
         yaml.YAMLError: It is no YAML, or more than this extension needs.
@@ -123,17 +151,12 @@ def _load(text: str) -> Any:
         raise yaml.YAMLError(f"{len(text)} characters are more than {_MOST_CHARACTERS}")
     depth = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
-        if getattr(event, "tag", None):
-            raise _refuse(event, "tags are not taken")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MOST_DEPTH:
-            raise _refuse(event, f"nested more than {_MOST_DEPTH} deep")
+            where = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+            raise yaml.YAMLError(f"{where}nested more than {_MOST_DEPTH} deep")
     document = yaml.load(text, Loader=_Loader)  # noqa: S506 - builds text, lists and mappings alone
     return {} if document is None else document
-
-
-def _refuse(event: yaml.Event, text: str) -> yaml.YAMLError:
-    return yaml.YAMLError(f"line {event.start_mark.line + 1}: {text}" if event.start_mark else text)
 
 
 def _build_pair(item: _Pair, base: VersionPair) -> VersionPair:
@@ -145,5 +168,9 @@ def _build_pair(item: _Pair, base: VersionPair) -> VersionPair:
 
 def _describe(item: Any) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
-    got = "" if isinstance(item["input"], dict | list) else f" (got {item['input']!r})"
-    return f"{path or CONFIG_MAP_KEY}: {item['msg']}{got}"[:300]
+    got, value = "", item["input"]
+    if isinstance(value, str) and (looks_like_credential(value) or may_name_user(value)):
+        got = " (got a value that is not shown, as it may be a credential)"
+    elif not isinstance(value, dict | list):
+        got = f" (got {value!r})"
+    return f"{path or CONFIG_MAP_KEY}: {item['msg']}{got}"[:_MOST_SHOWN]

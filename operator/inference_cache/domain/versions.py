@@ -14,7 +14,6 @@ class Feature(Enum):
     """What not every version of LMCache or vLLM can do."""
 
     ISOLATED_IPC = auto()
-    NONBLOCKING_LOOKUP = auto()
     HUGE_PAGES = auto()
     ARC_EVICTION = auto()
     NIXL_CLIENT = auto()

@@ -37,6 +37,9 @@ _CONFINED: Final = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 _SHM_MOUNT: Final[Body] = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - the kernel's path
+_WAY_TO_THE_HUB: Final = frozenset(
+    {"ALL_PROXY", "HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE"}
+)
 _LOG_LEVELS: Final = {
     LogLevel.DEBUG: "DEBUG",
     LogLevel.INFO: "INFO",
@@ -114,6 +117,8 @@ def _weights_containers(scope: Scope) -> list[Body]:
     if hub is None:
         return []
     env: list[Body] = [*_QUIET, *build_agent_env()]
+    # The way to the hub or its mirror; the engine itself is offline.
+    env += [item for item in _extra_env(scope) if item["name"] in _WAY_TO_THE_HUB]
     if hub.token_secret_ref is not None:
         reference = {"name": hub.token_secret_ref.name, "key": hub.token_secret_ref.key}
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})

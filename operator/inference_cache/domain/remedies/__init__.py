@@ -45,6 +45,7 @@ REMEDIES: Final[Mapping[Reason, Builder]] = {
     Reason.KnownBadVersions: compatibility.mend_versions,
     Reason.UnsupportedVersions: compatibility.mend_versions,
     Reason.OptionUnknown: compatibility.mend_option,
+    Reason.VariableUnknown: compatibility.mend_variable,
     Reason.FeatureUnsupported: compatibility.mend_feature,
     Reason.KubernetesTooOld: compatibility.mend_kubernetes,
     Reason.HybridModelInStore: compatibility.mend_hybrid,

@@ -6,6 +6,7 @@ Where a value can be computed, the checks themselves confirm it before it is off
 import re
 from typing import Any, Final
 
+from inference_cache.api.hatches import split_flag
 from inference_cache.api.parsing import parse_spec
 from inference_cache.domain.assemble import Platform, assemble
 from inference_cache.domain.reasons import Reason
@@ -63,8 +64,23 @@ def mend_option(situation: Situation) -> tuple[Fix, ...]:
     """An extra option is unknown."""
     path: Path = ("engine", "extraArgs")
     known: list[str] = find_field(situation.spec, path) or []
-    kept = [item for item in known if item not in situation.message]
+    kept = [item for item in known if not _is_named(split_flag(item), situation.message)]
     why = "vLLM of this version would refuse the option and not start. Leave it out, or correct it."
+    return (Fix(why, (situation.edit(path, kept or REMOVED),)),)
+
+
+def _is_named(flag: str, message: str) -> bool:
+    """Whether a message finds fault with an option, and does not just propose it."""
+    faults = (f"{flag} is no option", f"{flag} is a switch", f"{flag} needs a value", f"the value of {flag} must")
+    return any(fault in message for fault in faults)
+
+
+def mend_variable(situation: Situation) -> tuple[Fix, ...]:
+    """A variable that may change the cache comes from a Secret."""
+    path: Path = ("engine", "extraEnv")
+    known: list[dict[str, object]] = find_field(situation.spec, path) or []
+    kept = [item for item in known if f"extraEnv {item.get('name')} comes from" not in situation.message]
+    why = "Its value decides about the bytes of the cache and cannot be seen. Leave it out, or write it as value."
     return (Fix(why, (situation.edit(path, kept or REMOVED),)),)
 
 
@@ -154,7 +170,7 @@ def advise_on_unknowns(_: Situation) -> tuple[Fix, ...]:
     """Figures are missing."""
     why = "Nothing is wrong. Declare what the message names, and the capacity plan can tell whether the cache pays off."
     fields = ("spec.workload", "spec.model.architecture", "spec.cache.tiers[].objectStore.link")
-    return (Fix(why, tuple(Edit(field, how="Optional; docs/reference/api.md describes it.") for field in fields)),)
+    return (Fix(why, tuple(Edit(field, how="Optional; docs/api.md describes it.") for field in fields)),)
 
 
 def _drop_store(situation: Situation) -> tuple[Step, ...]:
