@@ -1,11 +1,11 @@
 """`icd lint`: every rule of the API, checked without a cluster."""
 
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
-from .options import OPERATOR_NAMESPACE, Files, Format, Output
+from .options import OPERATOR_NAMESPACE, Files, Format, Image, Output
 
 _EPILOG: Final = """\b
 Examples:
@@ -26,12 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def lint(
     filename: Files,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--image", help="Engine image that the operator is set to use. Without it: that of the version pair."
-        ),
-    ] = None,
+    image: Image = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Check deployments offline, with the rules that the API server and the operator check too."""

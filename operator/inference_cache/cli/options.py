@@ -32,6 +32,10 @@ Files = Annotated[
         help="File or folder with YAML or JSON, or - for standard input. May be given several times.",
     ),
 ]
+Image = Annotated[
+    str | None,
+    typer.Option("--image", help="Engine image that the operator is set to use. Without it: that of the version pair."),
+]
 Namespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", help="Namespace. Without it: that of the kubeconfig's context."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from .failure import CommandError
-from .options import OPERATOR_NAMESPACE, Files, Format, ManifestFormat, ManifestOutput, OperatorNamespace
+from .options import OPERATOR_NAMESPACE, Files, Format, Image, ManifestFormat, ManifestOutput, OperatorNamespace
 
 if TYPE_CHECKING:
     from .documents import Document
@@ -36,12 +36,7 @@ def render(
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="Namespace of deployments that name none.")
     ] = "default",
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--image", help="Engine image that the operator is set to use. Without it: that of the version pair."
-        ),
-    ] = None,
+    image: Image = None,
     operator_namespace: OperatorNamespace = OPERATOR_NAMESPACE,
     output: ManifestOutput = ManifestFormat.YAML,
 ) -> None:

@@ -2,23 +2,36 @@
 
 import json
 import shlex
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from inference_cache.api.parsing import parse_spec
 
 from .fixes import Change, Command, Fix, Path, Situation, Step, apply_change, find_field, look
-from .store_facts import describe_store, edit_store, find_store, find_store_secret, patch_secret
+from .store_facts import Store, describe_store, edit_store, find_store, find_store_secret, patch_secret
 
 _ON_BUCKET: Final = ("s3:ListBucket", "s3:GetBucketLocation")
 _ON_OBJECTS: Final = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 
 
-def mend_absent_bucket(situation: Situation) -> tuple[Fix, ...]:
+def _with_store(mend: Callable[[Situation, Store], tuple[Fix, ...]]) -> Callable[[Situation], tuple[Fix, ...]]:
+    """Pass the object store tier to a remedy; without a tier there is nothing to mend."""
+
+    @wraps(mend)
+    def mend_if_any(situation: Situation) -> tuple[Fix, ...]:
+        store = find_store(situation)
+        if store is None:
+            return (Fix("The spec has no object store any more, so this passes with the operator's next look."),)
+        return mend(situation, store)
+
+    return mend_if_any
+
+
+@_with_store
+def mend_absent_bucket(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The bucket does not exist."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     bucket, endpoint, region = describe_store(store[1])
     words = ["create-bucket", "--bucket", bucket]
     if region != "us-east-1" and endpoint.endswith("amazonaws.com"):
@@ -28,11 +41,9 @@ def mend_absent_bucket(situation: Situation) -> tuple[Fix, ...]:
     return (create, *edit_store(situation, "Name a bucket that exists.", ("bucket", "name"), "<BUCKET>"))
 
 
-def mend_denied(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_denied(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The key has no rights on the bucket."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     bucket, _, _ = describe_store(store[1])
     name, keys = find_store_secret(situation)
     why = (
@@ -46,21 +57,17 @@ def mend_denied(situation: Situation) -> tuple[Fix, ...]:
     )
 
 
-def mend_clock(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_clock(_situation: Situation, store: Store) -> tuple[Fix, ...]:
     """Clocks differ."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     _, endpoint, _ = describe_store(store[1])
     why = "Signed requests carry the time, and the store refuses those that are minutes off. Synchronise the clocks (chrony, NTP) of the operator's node and of the store; this shows both."
     return (Fix(why, (look(f"date -u; curl -sSI {shlex.quote(endpoint)} | grep -i '^date:'"),)),)
 
 
-def mend_region(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_region(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The bucket is in another region."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     bucket, _, _ = describe_store(store[1])
     why = f"Bucket {bucket} is in another region than the spec says. The store names it:"
     path = (*store[0], "region")
@@ -71,11 +78,9 @@ def mend_region(situation: Situation) -> tuple[Fix, ...]:
     return (Fix(why, steps),)
 
 
-def mend_host(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_host(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The host name does not resolve."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     bucket, endpoint, _ = describe_store(store[1])
     host = urlsplit(endpoint).hostname or ""
     why = f"{bucket}.{host} does not resolve. If the endpoint is mistyped, correct it; if not, add the wildcard record *.{host} to the DNS of the cluster."
@@ -89,11 +94,9 @@ def mend_host(situation: Situation) -> tuple[Fix, ...]:
     return tuple(fixes)
 
 
-def mend_certificate(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_certificate(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The certificate is not trusted."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     bucket, endpoint, _ = describe_store(store[1])
     parts = urlsplit(endpoint)
     host = f"{bucket}.{parts.hostname}"
@@ -109,30 +112,22 @@ def mend_certificate(situation: Situation) -> tuple[Fix, ...]:
     return tuple(fixes)
 
 
-def mend_unreachable(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_unreachable(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The store does not answer."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     _, endpoint, _ = describe_store(store[1])
     why = f"Nothing answers at {endpoint}. If host, port and http or https are right, the store is down or a firewall or NetworkPolicy stands between."
     check = look(f"curl -sSI -m 5 {shlex.quote(endpoint)}")
     return (Fix(why, (check, situation.edit((*store[0], "endpoint"), "<ENDPOINT>"))),)
 
 
-def mend_store_error(situation: Situation) -> tuple[Fix, ...]:
+@_with_store
+def mend_store_error(situation: Situation, store: Store) -> tuple[Fix, ...]:
     """The store fails, or it is no S3 service."""
-    store = find_store(situation)
-    if store is None:
-        return _no_store()
     _, endpoint, _ = describe_store(store[1])
     why = f"{endpoint} answers, but not as an S3 service should. If another service listens there, correct the endpoint; else see the store's own log."
     check = look(f"curl -sSi -m 5 {shlex.quote(endpoint)}")
     return (Fix(why, (check, situation.edit((*store[0], "endpoint"), "<ENDPOINT>"))),)
-
-
-def _no_store() -> tuple[Fix, ...]:
-    return (Fix("The spec has no object store any more, so this passes with the operator's next look."),)
 
 
 def _is_accepted(situation: Situation, change: Change) -> bool:

@@ -8,6 +8,9 @@ from inference_cache.domain.preflight import S3_KEYS
 
 from .fixes import Command, Fix, Path, Situation, find_field
 
+Store = tuple[Path, dict[str, Any]]
+"""Where the object store tier is in the spec, and the tier."""
+
 _PLACEHOLDERS: Final = {
     "AWS_ACCESS_KEY_ID": "<ACCESS_KEY>",
     "AWS_SECRET_ACCESS_KEY": "<SECRET_KEY>",
@@ -15,7 +18,7 @@ _PLACEHOLDERS: Final = {
 }
 
 
-def find_store(situation: Situation) -> tuple[Path, dict[str, Any]] | None:
+def find_store(situation: Situation) -> Store | None:
     """Return where the object store tier is in the spec, and the tier; None where there is none."""
     tiers = find_field(situation.spec, ("cache", "tiers")) or []
     return next(
