@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help up status down test unit lint format types generate check bench bench-cli clean
+.PHONY: help up status down test unit lint format types generate check bench bench-cli bench-nodes clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: ## Measure against a floor client (not part of the tests)
 
 bench-cli: ## Measure what planning and rendering cost (not part of the tests)
 	uv run python -m e2e.bench_cli
+
+bench-nodes: ## Measure memory and blocks of the event loop with 5,000 nodes (not part of the tests)
+	uv run python -m e2e.bench_nodes
 
 clean: ## Remove caches and built packages; the cluster's binaries stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -1,4 +1,4 @@
-"""The operator's surroundings on a local cluster: its CRD and RBAC, an S3 name service by proxy, simulated engines, replicas."""
+"""The operator's surroundings on a local cluster: its CRDs and RBAC, an S3 name service by proxy, simulated engines, replicas."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from e2e.simulator.client import SimulatorClient
 ROOT: Final = Path(__file__).resolve().parents[1]
 NAMESPACE: Final = "inference-cache-system"
 SAMPLE: Final = ROOT / "manifests" / "samples" / "nemotron-70b.yaml"
-_CRD: Final = ROOT / "crds" / "inferencecache.io_inferencecachedeployments.yaml"
+_CRDS: Final = tuple(sorted((ROOT / "crds").glob("inferencecache.io_*.yaml")))
 _BASE: Final = ROOT / "manifests" / "base"
 # Local calls must not take the proxy that leads to S3.
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -114,7 +114,7 @@ class Rig:
         self._simulator_port = ports["simulator"]
 
     def start(self) -> "Rig":
-        """Install CRD and RBAC, start the S3 proxy and the simulator.
+        """Install CRDs and RBAC, start the S3 proxy and the simulator.
 
         Raises:
             ClusterError: An operator is installed in this cluster already; two would fight.
@@ -135,14 +135,15 @@ class Rig:
             [
                 *(sys.executable, "-m", "e2e.simulator", "--kubeconfig", str(cluster.kubeconfig)),
                 *("--pod-cidr", cluster.pod_cidr, "--control-port", str(self._simulator_port)),
+                *("--folder", str(cluster.folder / "simulator")),
             ],
             self.proxy_environment(),
         )
-        for path in (_CRD, _BASE / "namespace.yaml", _BASE / "rbac.yaml"):
+        for path in (*_CRDS, _BASE / "namespace.yaml", _BASE / "rbac.yaml"):
             cluster.delete_at_end("-f", str(path))
             cluster.kubectl("apply", "--server-side", "-f", str(path))
-        crd = "customresourcedefinition/inferencecachedeployments.inferencecache.io"
-        cluster.kubectl("wait", "--for=condition=Established", crd, "--timeout=30s")
+        for path in _CRDS:
+            cluster.kubectl("wait", "--for=condition=Established", "-f", str(path), "--timeout=30s")
         self.simulator.wait_ready(30)
         return self
 
@@ -153,7 +154,12 @@ class Rig:
         return {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": direct, "no_proxy": direct}
 
     def start_operator(
-        self, name: str = "operator", *, server: str | None = None, environment: dict[str, str] | None = None
+        self,
+        name: str = "operator",
+        *,
+        server: str | None = None,
+        environment: dict[str, str] | None = None,
+        module: tuple[str, ...] = ("inference_cache",),
     ) -> Operator:
         """Start a replica under the ServiceAccount of the shipped manifests.
 
@@ -161,6 +167,7 @@ class Rig:
             name: Of the process.
             server: URL of the API server, to lead the replica through a proxy.
             environment: Further settings.
+            module: What Python runs, with arguments.
         """
         port = pick_ports("health")["health"]
         kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "inference-cache-operator")
@@ -177,7 +184,7 @@ class Rig:
             "INFERENCE_CACHE_HEALTH_ADDRESS": f"127.0.0.1:{port}",
             **(environment or {}),
         }
-        pid = self.cluster.start_process(name, [sys.executable, "-m", "inference_cache"], settings)
+        pid = self.cluster.start_process(name, [sys.executable, "-m", *module], settings)
         return Operator(self.cluster, name, port, pid)
 
     def make_store(self, namespace: str, bucket: str, secret: str) -> None:

@@ -26,13 +26,16 @@ class Space:
 
     Args:
         rig: The surroundings.
-        namespace: Its name; created here.
+        namespace: Its name.
+        create: Whether it is created here.
     """
 
-    def __init__(self, rig: Rig, namespace: str) -> None:
+    def __init__(self, rig: Rig, namespace: str, *, create: bool = True) -> None:
         self.rig = rig
         self.cluster = rig.cluster
         self.namespace = namespace
+        if not create:
+            return
         metadata = {"name": namespace, "labels": self.cluster.mark}
         self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 

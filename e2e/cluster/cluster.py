@@ -15,6 +15,7 @@ import yaml
 from .layout import ADMIN, EXISTING, LOCAL, MARK, S3_DOMAIN, Layout, write_token_kubeconfig
 from .nodes import NodeVariant, build_gpu_node
 from .polling import ClusterError, MissingFeatureError, wait_for
+from .reader import NotUnderstoodError, Reader
 from .s3 import ObjectStore
 from .supervisor import Control, ProcessSpec
 
@@ -32,6 +33,7 @@ class Cluster:
         self._layout = layout
         self._supervisor = supervisor
         self._control = Control(layout.folder)
+        self._reader = Reader(layout.kubeconfig(ADMIN))
         self._keep = keep
 
     folder = property(lambda self: self._layout.folder, doc="Everything that the cluster wrote.")
@@ -106,6 +108,10 @@ class Cluster:
 
     def get(self, *arguments: str) -> Any:
         """Return an object or a list as kubectl sees it; None where there is none."""
+        try:
+            return self._reader.get(arguments)
+        except NotUnderstoodError:
+            pass
         out = self.kubectl("get", *arguments, "-o", "json", "--ignore-not-found")
         return json.loads(out.stdout) if out.stdout.strip() else None
 
@@ -161,11 +167,13 @@ class Cluster:
 
     def detach(self) -> None:
         """Let the cluster live on without its owner."""
+        self._reader.close()
         self._control.ask("detach")
         self._supervisor = None
 
     def down(self) -> None:
         """Stop every process and remove the folder unless it is to be kept."""
+        self._reader.close()
         if self._control.alive:
             self._control.ask("shutdown")
         if self._supervisor is not None:

@@ -19,6 +19,8 @@ EXISTING: Final = "existing"
 S3_DOMAIN: Final = "s3.internal"
 MARK: Final = "inferencecache.io/test-cluster"
 _PORTS: Final = ("kwok", "s3")
+_SERVER_PORTS: Final = range(15_000, 32_000)
+_PORT_ATTEMPTS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -119,15 +121,28 @@ def build_layout(place: Workplace, provider: str, server: str, ports: Mapping[st
 
 
 def pick_ports(*names: str) -> dict[str, int]:
-    """Return a free port for each name."""
+    """Return a free port for each name.
+
+    They lie below the range from which the kernel gives ports to clients: between choice and use, a connection of
+    another cluster would take one of those.
+    """
     sockets = {name: socket.socket() for name in names}
     try:
-        for item in sockets.values():
-            item.bind(("127.0.0.1", 0))
-        return {name: item.getsockname()[1] for name, item in sockets.items()}
+        return {name: _bind_somewhere(item) for name, item in sockets.items()}
     finally:
         for item in sockets.values():
             item.close()
+
+
+def _bind_somewhere(server: socket.socket) -> int:
+    for _ in range(_PORT_ATTEMPTS):
+        port = secrets.choice(_SERVER_PORTS)
+        try:
+            server.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
+    raise OSError(f"no free port among {_SERVER_PORTS} in {_PORT_ATTEMPTS} attempts")
 
 
 def write_token_kubeconfig(admin: Path, path: Path, token: str) -> None:

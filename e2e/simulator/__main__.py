@@ -5,6 +5,7 @@ import asyncio
 import logging
 import resource
 import signal
+import tempfile
 from pathlib import Path
 
 from aiohttp import web
@@ -28,10 +29,13 @@ def main() -> None:
     parser.add_argument("--time-scale", type=float, default=1.0, help="factor for the delays of crash loops")
     parser.add_argument("--default-start-seconds", type=float, default=0.2, help="until an engine answers")
     parser.add_argument("--all-nodes", action="store_true", help="serve pods of nodes that are not marked as fake too")
+    parser.add_argument("--folder", type=Path, help="for files of pods' volumes; without it a temporary one")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     _raise_file_limit()
-    asyncio.run(_run(options))
+    with tempfile.TemporaryDirectory(prefix="icd-simulator-") as folder:
+        options.folder = options.folder or Path(folder)
+        asyncio.run(_run(options))
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -49,6 +53,7 @@ async def _run(options: argparse.Namespace) -> None:
         default_start_seconds=options.default_start_seconds,
         time_scale=options.time_scale,
         all_nodes=options.all_nodes,
+        folder=options.folder,
     )
 
     def describe_pods() -> list[dict[str, object]]:

@@ -59,6 +59,16 @@ class Api:
         body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
         return await self._request("PATCH", f"{pod_path(pod)}/status", body, content_type=_STRATEGIC)
 
+    async def annotate(self, pod: Mapping[str, Any], annotations: Mapping[str, str]) -> dict[str, Any]:
+        """Write annotations of a pod; the uid keeps it from a namesake.
+
+        Raises:
+            ApiError: 404 when the pod is gone, 409 when it is another one.
+            aiohttp.ClientError: Not reachable.
+        """
+        body = {"metadata": {"uid": pod["metadata"]["uid"], "annotations": dict(annotations)}}
+        return await self._request("PATCH", pod_path(pod), body, content_type=_STRATEGIC)
+
     async def delete_now(self, pod: Mapping[str, Any]) -> None:
         """Remove a pod whose processes have ended.
 

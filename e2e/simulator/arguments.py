@@ -73,7 +73,8 @@ class Adapter:
     """One L2 adapter.
 
     Of LMCache's own (s3), `bucket` is the first label of the endpoint's host, the only addressing that it knows. NIXL's
-    (nixl_native) names the bucket apart and knows paths too.
+    (nixl_native) names the bucket apart and knows paths too. A vendor's (plugin) is made up: its parameters are endpoint,
+    bucket, region and names, which is NIXL or LMCacheS3.
     """
 
     kind: str
@@ -87,12 +88,12 @@ class Adapter:
     @property
     def base_url(self) -> str:
         """URL of the store without the bucket."""
-        host = self.endpoint if self.kind == "nixl_native" else self.endpoint.removeprefix(f"{self.bucket}.")
+        host = self.endpoint.removeprefix(f"{self.bucket}.") if self.kind == "s3" else self.endpoint
         return f"{'https' if self.tls else 'http'}://{host}"
 
     def name_object(self, key: str) -> str:
-        """Return the name of an object in the bucket; the two adapters never share one."""
-        if self.kind != "nixl_native":
+        """Return the name of an object in the bucket; the two ways of naming never share one."""
+        if self.kind != "nixl_native" and self.options.get("adapter_params", {}).get("names") != "NIXL":
             return key
         model, rank, rest = key.split("@", 2)
         return f"{model.replace('/', '-SEP-')}@0x{rank}@{rest}.data"
@@ -252,6 +253,8 @@ def _parse_adapter(text: str) -> Adapter:
     kind = str(options["type"])
     if kind == "nixl_native":
         return _parse_nixl_adapter(options)
+    if kind == "plugin":
+        return _parse_plugin(options)
     raw = str(options.get("s3_endpoint", ""))
     if kind == "s3" and (not raw or "s3_region" not in options):
         raise CommandError("s3_endpoint and s3_region are required", 1)
@@ -289,4 +292,19 @@ def _parse_nixl_adapter(options: Mapping[str, Any]) -> Adapter:
         tls=params.get("scheme", "https") == "https",
         options=options,
         by_path=virtual == "false",
+    )
+
+
+def _parse_plugin(options: Mapping[str, Any]) -> Adapter:
+    if not options.get("module_path") or not options.get("class_name"):
+        raise CommandError("plugin: module_path and class_name are required", 1)
+    params = options.get("adapter_params", {})
+    raw = params.get("endpoint", "")
+    return Adapter(
+        kind="plugin",
+        endpoint=urlsplit(raw).netloc,
+        bucket=params.get("bucket", ""),
+        region=params.get("region", "us-east-1"),
+        tls=urlsplit(raw).scheme == "https",
+        options=options,
     )

@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic.alias_generators import to_camel
 
+from .preflight import RDMAState
+
 _ONE_LEVEL_DEEPER = ("engine", "cache", "weights")
 
 
@@ -53,6 +55,20 @@ class Versions(_Model):
     lmcache: str | None = None
 
 
+class Refusal(_Model):
+    """A pod that the kubelet refuses for good, as one that its devices do not fit.
+
+    Attributes:
+        times: How many pods; None: every one.
+        source: Set by the registry, so that a behaviour that is put again counts anew.
+    """
+
+    reason: str = "TopologyAffinityError"
+    message: str = "Resources cannot be allocated with Topology locality"
+    times: int | None = None
+    source: str = ""
+
+
 class Behaviour(_Model):
     """What a pod does; every field may be absent.
 
@@ -67,6 +83,9 @@ class Behaviour(_Model):
         drain_seconds: Time from the pod's deletion to the end of its processes.
         prefill_tokens_per_second: Speed for tokens that are not cached; absent: no time passes.
         token_seconds: Time per generated token.
+        rdma: What the preflight of an RDMA pod meets on the node.
+        multus: Whether Multus attaches the pod to its networks.
+        refuse: How the kubelet refuses the pod before anything of it starts.
     """
 
     start_seconds: float | None = None
@@ -85,6 +104,9 @@ class Behaviour(_Model):
     drain_seconds: float | None = None
     prefill_tokens_per_second: float | None = None
     token_seconds: float = 0.0
+    rdma: RDMAState = "proven"
+    multus: Literal["attaches", "bypassed"] = "attaches"
+    refuse: Refusal | None = None
 
 
 class Match(_Model):
@@ -137,6 +159,8 @@ class Rule(_Model):
             if part.crash is not None:
                 crash = part.crash.model_copy(update={"source": source})
                 changes[name] = part.model_copy(update={"crash": crash})
+        if self.behaviour.refuse is not None:
+            changes["refuse"] = self.behaviour.refuse.model_copy(update={"source": source})
         return self.model_copy(update={"behaviour": self.behaviour.model_copy(update=changes)})
 
 

@@ -72,7 +72,7 @@ class CacheServer:
         self.stores = [
             _open_store(item, environment, behaviour)
             for item in arguments.adapters
-            if item.kind in {"s3", "nixl_native"}
+            if item.kind in {"s3", "nixl_native", "plugin"}
         ]
 
     @property

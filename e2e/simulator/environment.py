@@ -1,4 +1,4 @@
-"""A container's environment, with the values that the kubelet takes out of Secrets."""
+"""A container's environment, with the values that the kubelet takes out of Secrets, and the configuration that it mounts."""
 
 import base64
 from collections.abc import Mapping
@@ -46,4 +46,26 @@ async def _read_secret(api: Api, namespace: str, name: str, *, optional: bool) -
             raise ConfigError(f'secret "{name}" not found') from error
         raise
     data: Mapping[str, str] = secret.get("data") or {}
+    return data
+
+
+async def read_config(api: Api, pod: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the content of the ConfigMap that the pod's volume config holds; empty without such a volume.
+
+    Raises:
+        ConfigError: The ConfigMap does not exist.
+        ApiError: The API server refuses otherwise.
+        aiohttp.ClientError: It is not reachable.
+    """
+    volumes = pod["spec"].get("volumes", [])
+    name = next((item["configMap"]["name"] for item in volumes if item["name"] == "config" and "configMap" in item), "")
+    if not name:
+        return {}
+    try:
+        found = await api.get(f"/api/v1/namespaces/{pod['metadata']['namespace']}/configmaps/{name}")
+    except ApiError as error:
+        if error.code == 404:
+            raise ConfigError(f'configmap "{name}" not found') from error
+        raise
+    data: Mapping[str, str] = found.get("data") or {}
     return data

@@ -6,18 +6,21 @@ between wakes; what is due later is a timer.
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from .addresses import AddressPool
 from .api import Api, ApiError
-from .behaviours import Behaviours
-from .environment import ConfigError, read_environment
+from .attachment import NETWORK_STATUS, build_network_status
+from .behaviours import Behaviours, Refusal
+from .environment import ConfigError, read_config, read_environment
 from .listeners import Listeners
-from .machine import Phase
+from .machine import Phase, Role
 from .pod_status import build_status
 from .sandbox import Sandbox
 
@@ -42,6 +45,7 @@ class Kubelet:
         default_start_seconds: Time from an engine's start to its first answer.
         time_scale: Factor for the delays of crash loops.
         all_nodes: Serve pods of every node, not only of those marked as fake.
+        folder: Where files of pods' volumes go.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Kubelet:
         default_start_seconds: float,
         time_scale: float,
         all_nodes: bool,
+        folder: Path,
     ) -> None:
         self.pods: dict[str, Sandbox] = {}
         self._api = api
@@ -65,6 +70,8 @@ class Kubelet:
         self._start_seconds = default_start_seconds
         self._time_scale = time_scale
         self._all_nodes = all_nodes
+        self._folder = folder
+        self._refused: dict[str, set[str]] = {}
         self._parallel = asyncio.Semaphore(_PARALLEL_STEPS)
         self._nodes: dict[str, tuple[float, bool, str]] = {}
         self._steps: set[asyncio.Task[None]] = set()
@@ -118,7 +125,8 @@ class Kubelet:
             return
         sandbox = self.pods.get(pod["metadata"]["uid"])
         if sandbox is None:
-            sandbox = Sandbox(pod, self._start_seconds, self._time_scale)
+            sandbox = Sandbox(pod, self._start_seconds, self._time_scale, self._folder / pod["metadata"]["uid"])
+            sandbox.woken = lambda known=sandbox: self._wake(known)  # type: ignore[misc] # default binds the variable
             self.pods[sandbox.uid] = sandbox
             if self._pool.take(address := pod.get("status", {}).get("podIP", "")):
                 sandbox.ip = address
@@ -170,6 +178,7 @@ class Kubelet:
         if sandbox.gone:
             await self._tear_down(sandbox)
             self.pods.pop(sandbox.uid, None)
+            shutil.rmtree(sandbox.folder, ignore_errors=True)
             return None
         if sandbox.released or not await self._is_ours(sandbox):
             return None
@@ -179,12 +188,16 @@ class Kubelet:
             await self._tear_down(sandbox)
             return None
         sandbox.show(self._behaviours.resolve(sandbox.pod))
+        if sandbox.behaviour.refuse is not None and self._refuses(sandbox, sandbox.behaviour.refuse):
+            await self._refuse(sandbox, sandbox.behaviour.refuse)
+            return None
         retry = await self._read_environments(sandbox)
         if not sandbox.ip:
             sandbox.ip = self._pool.allocate()
         elif sandbox.ip not in self._sandboxes:
             sandbox.adopt()
         self._sandboxes[sandbox.ip] = sandbox
+        await self._attach(sandbox)
         due = sandbox.machine.advance(time.time(), sandbox.behaviour)
         await self._listeners.reconcile(sandbox.ip, sandbox.ports())
         await self._write_status(sandbox)
@@ -198,6 +211,8 @@ class Kubelet:
                 continue
             try:
                 environment = await read_environment(self._api, sandbox.namespace, container.spec)
+                if container.role is Role.PREFLIGHT:
+                    sandbox.config = await read_config(self._api, sandbox.pod)
             except ConfigError as error:
                 container.config_error = str(error)
                 retry = time.time() + _RETRY_SECONDS
@@ -205,6 +220,29 @@ class Kubelet:
                 container.config_error = ""
                 sandbox.environments[container.name] = environment
         return retry
+
+    def _refuses(self, sandbox: Sandbox, refusal: Refusal) -> bool:
+        """Whether the kubelet refuses a pod of which nothing has started."""
+        if any(item.runs for item in sandbox.machine.containers):
+            return False
+        refused = self._refused.setdefault(refusal.source, set())
+        if sandbox.uid not in refused and refusal.times is not None and len(refused) >= refusal.times:
+            return False
+        refused.add(sandbox.uid)
+        return True
+
+    async def _refuse(self, sandbox: Sandbox, refusal: Refusal) -> None:
+        message = f"Pod was rejected: {refusal.message}"
+        status = {"phase": "Failed", "reason": refusal.reason, "message": message}
+        sandbox.pod = await self._api.patch_status(sandbox.pod, status)
+
+    async def _attach(self, sandbox: Sandbox) -> None:
+        """Write what Multus writes, before anything in the pod starts."""
+        annotations = sandbox.pod["metadata"].get("annotations") or {}
+        if NETWORK_STATUS in annotations or sandbox.behaviour.multus == "bypassed":
+            return
+        if (status := build_network_status(sandbox.pod, sandbox.ip)) is not None:
+            sandbox.pod = await self._api.annotate(sandbox.pod, {NETWORK_STATUS: status})
 
     async def _write_status(self, sandbox: Sandbox) -> None:
         status = build_status(sandbox.pod, sandbox.machine, sandbox.host_ip, sandbox.ip, time.time())

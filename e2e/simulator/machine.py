@@ -25,6 +25,7 @@ class Role(StrEnum):
     """What a container is to the simulator."""
 
     WEIGHTS = "weights"
+    PREFLIGHT = "preflight"
     CACHE = "cache"
     ENGINE = "engine"
     OTHER = "other"
@@ -140,8 +141,8 @@ class Machine:
             container.ready = container.listening and _is_ready(container.role, behaviour)
             failure = self._failure(container, now, rules.crash)
             if failure is None:
-                if container.once and now >= container.due_at:
-                    self._end(container, now, 0, "Completed", "")
+                if container.once and now >= container.due_at and not _works(container):
+                    self._end(container, now, 0, "Completed", _read_message(container))
                     container.phase = Phase.TERMINATED
                 elif now < container.due_at:
                     self._wakes.append(container.due_at)
@@ -187,6 +188,10 @@ class Machine:
     def _failure(self, container: Container, now: float, crash: Crash | None) -> tuple[int, str, str] | None:
         if container.refused is not None:
             return container.refused.exit_code, "Error", str(container.refused)
+        if container.role is Role.PREFLIGHT and container.process.outcome is not None:
+            code, message = container.process.outcome
+            if code:
+                return code, "Error", message
         if crash is not None and (crash.times is None or container.crashes.get(crash.source, 0) < crash.times):
             if now >= container.started_at + crash.after_seconds:
                 container.crashes[crash.source] = container.crashes.get(crash.source, 0) + 1
@@ -217,6 +222,15 @@ class Machine:
             container.retry_at = now + max(delay * self.time_scale, _BACK_OFF_MIN_SECONDS)
             container.reason = "CrashLoopBackOff"
             container.message = f"back-off {delay:.0f}s restarting failed container={container.name}"
+
+
+def _works(container: Container) -> bool:
+    """Whether a program that runs for real has not ended; whoever runs it tells when it has."""
+    return container.role is Role.PREFLIGHT and container.process.outcome is None
+
+
+def _read_message(container: Container) -> str:
+    return container.process.outcome[1] if container.role is Role.PREFLIGHT else ""
 
 
 def _rules(role: Role, behaviour: Behaviour) -> ContainerBehaviour:

@@ -1,17 +1,35 @@
 """One pod as the simulator knows it: its object, its machine, and what its processes are made of."""
 
 import asyncio
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from cache_agent.launch import LaunchError, build_command
+
 from .arguments import CommandError, find_command, parse_cache, parse_engine
+from .attachment import build_device_variables, pick_host
 from .behaviours import Behaviour
 from .cache_server import CacheServer
 from .engine_process import EngineProcess
 from .machine import Container, Machine, Phase, Role
+from .preflight import PodMachine, run_folder, run_preflight
+
+
+@dataclass
+class PreflightRun:
+    """The process of a preflight.
+
+    Attributes:
+        outcome: Exit code and termination message; None while it runs.
+    """
+
+    outcome: tuple[int, str] | None = None
+    task: asyncio.Task[None] | None = None
 
 
 @dataclass
@@ -21,7 +39,10 @@ class Sandbox:
     Attributes:
         ip: Its address, once it has one.
         behaviour: What it does now.
+        folder: Files of its volumes.
+        woken: Called when something in the pod has ended.
         environments: Environment by container, with values out of Secrets; never shown.
+        config: The ConfigMap that the volume config holds.
         drain_until: When its processes end, once it is being deleted.
         answering: Cleared while connections are taken and not answered.
         gone: The API has no such pod any more.
@@ -32,10 +53,13 @@ class Sandbox:
     pod: dict[str, Any]
     default_start_seconds: float
     time_scale: float
+    folder: Path = Path()
+    woken: Callable[[], None] = lambda: None
     ip: str = ""
     host_ip: str = ""
     behaviour: Behaviour = field(default_factory=Behaviour)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
     sent_status: dict[str, Any] = field(default_factory=dict)
     drain_until: float | None = None
     answering: asyncio.Event = field(default_factory=asyncio.Event)
@@ -163,16 +187,38 @@ class Sandbox:
         if engine is not None:
             container.role, container.build = Role.ENGINE, partial(self._build_engine, engine)
         elif cache is not None:
-            container.role, container.build = Role.CACHE, partial(self._build_cache, name, cache)
+            container.role, container.build = Role.CACHE, partial(self._build_cache, spec, cache)
+        elif once and name == "preflight":
+            container.role, container.build = Role.PREFLIGHT, partial(self._build_preflight, spec)
         return container
 
     def _build_engine(self, words: list[str]) -> EngineProcess:
         arguments = parse_engine(words, self.behaviour.altered_args)
         return EngineProcess(arguments, lambda: self.cache, lambda: self.behaviour, time.time())
 
-    def _build_cache(self, name: str, words: list[str]) -> CacheServer:
+    def _build_cache(self, spec: Mapping[str, Any], words: list[str]) -> CacheServer:
+        if any(word.endswith("launch.py") for word in spec.get("command") or []):
+            try:
+                words = build_command(words, run_folder(self.folder))
+            except LaunchError as error:
+                raise CommandError(f"launch: {error}", 1) from None
         arguments = parse_cache(words, self.behaviour.altered_args)
-        return CacheServer(arguments, self.environments.get(name, {}), lambda: self.behaviour, time.time())
+        return CacheServer(arguments, self.environments.get(spec["name"], {}), lambda: self.behaviour, time.time())
+
+    def _build_preflight(self, spec: Mapping[str, Any]) -> PreflightRun:
+        environment = {**self.environments.get(spec["name"], {}), **build_device_variables(spec)}
+        try:
+            config = json.loads(self.config["transport.json"])
+        except (KeyError, ValueError):
+            raise CommandError("the volume config holds no transport.json", 1) from None
+        machine = PodMachine(self.folder, config, environment, self.behaviour.rdma, pick_host(self.uid))
+        run = PreflightRun()
+        run.task = asyncio.create_task(self._run_preflight(run, machine))
+        return run
+
+    async def _run_preflight(self, run: PreflightRun, machine: PodMachine) -> None:
+        run.outcome = await asyncio.to_thread(run_preflight, machine)
+        self.woken()
 
 
 def _flat(arguments: Any, counters: dict[str, float]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """One cluster for all end-to-end tests; every test has a namespace of its own, and operators are started as needed."""
 
+import io
 import itertools
 import os
 import re
 import sys
 from collections.abc import Generator, Iterator
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pytest
 
@@ -17,13 +18,20 @@ from e2e.space import BUCKET, SECRET, Space
 # Short leases and resyncs, so that tests see in seconds what takes minutes.
 FAST = {"INFERENCE_CACHE_LEASE_SECONDS": "3", "INFERENCE_CACHE_RESYNC_SECONDS": "300"}
 _counter = itertools.count()
-_failures: list[str] = []
+_MOST_SHOWN: Final = 3
+_shown = itertools.count()
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember failures, so that the cluster's logs are shown."""
-    if report.failed:
-        _failures.append(report.nodeid)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the cluster's logs with each of the first failures."""
+    report = yield
+    rig = getattr(item, "funcargs", {}).get("rig")
+    if report.failed and rig is not None and next(_shown) < _MOST_SHOWN:
+        text = io.StringIO()
+        rig.cluster.dump_logs(text, lines=25)
+        report.sections.append(("Logs of the cluster", text.getvalue()))
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,8 +63,6 @@ def rig() -> Iterator[Rig]:
         cluster.s3.make_user("tests", "tests-secret-0123456789")
         cluster.s3.grant(BUCKET, "tests")
         yield rig
-        if _failures:
-            cluster.dump_logs(lines=25)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The cluster tool's promises: several at once, quick, and nothing left running, however its owner or a process dies."""
 
+import json
 import os
 import re
 import signal
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.cluster import Cluster, ClusterError, start_cluster, wait_for
+from e2e.cluster.reader import NotUnderstoodError, Reader
 from e2e.rig import ROOT, Rig
 
 _CALLER = """
@@ -120,3 +123,51 @@ def test_service_account_kubeconfig_has_the_rights_of_its_account_only(rig: Rig)
 def test_failed_command_names_itself_and_the_cause(rig: Rig) -> None:
     with pytest.raises(ClusterError, match=r"kubectl get nonsense failed: .*nonsense"):
         rig.cluster.kubectl("get", "nonsense")
+
+
+QUESTIONS = (
+    ("nodes",),
+    ("node", "gpu-0"),
+    ("node", "absent"),
+    ("sa", "default", "--namespace", "kube-system"),
+    ("services,configmaps", "-n", "default"),
+    ("nodes", "-l", "nvidia.com/gpu.present=true"),
+    ("configmaps", "--namespace", "kube-system", "-l", "none=such"),
+    ("pods", "-n", "absent"),
+    ("clusterroles.rbac.authorization.k8s.io", "view"),
+    ("crd", "inferencecachedeployments.inferencecache.io"),
+    ("icd", "-A"),
+    ("roles", "-A"),
+    ("deployment", "absent", "-n", "default"),
+)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=map(" ".join, QUESTIONS))
+def test_direct_read_agrees_with_kubectl(rig: Rig, question: tuple[str, ...]) -> None:
+    cluster = rig.cluster
+    out = cluster.kubectl("get", *question, "-o", "json", "--ignore-not-found").stdout
+    direct = Reader(cluster.kubeconfig)
+    try:
+        assert _stable(direct.get(question)) == _stable(json.loads(out) if out.strip() else None)
+    finally:
+        direct.close()
+
+
+def _stable(answer: Any) -> Any:
+    """Return an answer without what changes from read to read: nodes are reported on all the time."""
+    for item in (answer or {}).get("items", [answer] if answer else []):
+        item["metadata"].pop("resourceVersion", None)
+        item["metadata"].pop("managedFields", None)
+        for condition in item.get("status", {}).get("conditions", []):
+            condition.pop("lastHeartbeatTime", None)
+    return answer
+
+
+@pytest.mark.parametrize("question", [("nonsense",), ("nodes", "--sort-by", "x"), ("pod/x",), ("a,b", "c"), ()])
+def test_other_questions_are_left_to_kubectl(rig: Rig, question: tuple[str, ...]) -> None:
+    direct = Reader(rig.cluster.kubeconfig)
+    try:
+        with pytest.raises(NotUnderstoodError):
+            direct.get(question)
+    finally:
+        direct.close()

@@ -8,11 +8,15 @@ from typing import Final
 
 from tests.api.cache_rows import CACHE_ROWS
 from tests.api.engine_rows import ENGINE_ROWS
+from tests.api.fabric_rows import FABRIC_ROWS
 from tests.api.model_rows import MODEL_ROWS
 from tests.api.nodes_rows import NODES_ROWS
 from tests.api.other_rows import OTHER_ROWS
+from tests.api.plugin_rows import PLUGIN_ROWS
+from tests.api.report_rows import REPORT_ROWS
 from tests.api.rows import Row
 from tests.api.store_rows import STORE_ROWS
+from tests.api.transport_rows import TRANSPORT_ROWS
 
 __all__ = ["ROWS", "Row"]
 
@@ -22,6 +26,10 @@ ROWS: Final = [
     *ENGINE_ROWS,
     *CACHE_ROWS,
     *STORE_ROWS,
+    *PLUGIN_ROWS,
+    *TRANSPORT_ROWS,
     *NODES_ROWS,
     *OTHER_ROWS,
+    *FABRIC_ROWS,
+    *REPORT_ROWS,
 ]

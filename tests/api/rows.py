@@ -1,11 +1,15 @@
 """How an example of what the API accepts or refuses is written, and builders for the kinds that come again and again."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tests.support.builders import REMOVED, change, load_sample
+from inference_cache.api.fabric import FABRIC_KIND
+from inference_cache.api.node_report import REPORT_KIND
+from inference_cache.api.parsing import Violation, parse_fabric, parse_report, parse_spec
+from inference_cache.api.v1alpha1 import KIND
+from tests.support.builders import REMOVED, change, load_fabric, load_report, load_sample
 
 Base = Mapping[str, Any] | None
 """Changes that make the place exist which an example is about."""
@@ -32,6 +36,7 @@ class Row:
         ours: Text that the operator's message must hold.
         theirs: Text that the API server's message must hold.
         hidden: Part of the refused value that no message of ours may show, where it may be a credential.
+        kind: Kind of the object, whose sample is changed.
     """
 
     id: str
@@ -41,6 +46,7 @@ class Row:
     ours: str = ""
     theirs: str = ""
     hidden: str = ""
+    kind: str = KIND
 
     @property
     def accepted(self) -> bool:
@@ -48,11 +54,24 @@ class Row:
         return not self.breaks
 
     def build(self) -> dict[str, Any]:
-        """Return the whole deployment."""
-        body = copy.deepcopy(load_sample())
+        """Return the whole object."""
+        body = copy.deepcopy(_SAMPLES[self.kind]())
         for path, value in self.changes.items():
             change(body, path, value)
         return body
+
+    def check(self) -> list[Violation]:
+        """Return what the operator's own check finds."""
+        body = self.build()
+        result: Any
+        match self.kind:
+            case "InferenceCacheDeployment":
+                result = parse_spec(body["metadata"]["name"], body["spec"])
+            case "InferenceCacheFabric":
+                result = parse_fabric(body["metadata"]["name"], body["spec"])
+            case _:
+                result = parse_report(body)
+        return result if isinstance(result, list) else []
 
     @property
     def field(self) -> str:
@@ -66,6 +85,18 @@ class Row:
     def value(self) -> Any:
         """What was written into the field."""
         return self.changes.get(self.path)
+
+
+_SAMPLES: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+    KIND: load_sample,
+    FABRIC_KIND: load_fabric,
+    REPORT_KIND: load_report,
+}
+
+
+def on(kind: str, title: str, rows: Iterable[Row]) -> list[Row]:
+    """Return examples of another kind, with its name before theirs."""
+    return [replace(row, kind=kind, id=f"{title}: {row.id}") for row in rows]
 
 
 def accept(title: str, path: str, value: Any, base: Base = None) -> Row:
@@ -145,10 +176,12 @@ def enum(path: str, good: tuple[str, ...], base: Base = None, bases: Mapping[str
 
 
 def items(path: str, low: int, high: int, item: Any, base: Base = None) -> list[Row]:
-    """Return lists of the most entries, of one more, and of none where one is needed."""
+    """Return lists of the most entries, of one more, and of none where one is needed; a function as item gets its number."""
     name = path.removeprefix("spec.")
 
     def some(count: int) -> list[Any]:
+        if callable(item):
+            return [item(number) for number in range(count)]
         if isinstance(item, dict):
             return [item | {"name": f"{item['name']}_{number}"} if "name" in item else item for number in range(count)]
         return [f"{item}-{number}" for number in range(count)]
@@ -164,10 +197,10 @@ def items(path: str, low: int, high: int, item: Any, base: Base = None) -> list[
     return rows
 
 
-def duplicate(path: str, *entries: Any) -> Row:
+def duplicate(path: str, *entries: Any, base: Base = None) -> Row:
     """Return a list whose second entry repeats the first one."""
     name = path.removeprefix("spec.")
-    changes = {path: list(entries)}
+    changes = {**(base or {}), path: list(entries)}
     return Row(
         f"rejects {name} twice",
         changes,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.api.rows import OBJECT_NAME_MESSAGE, STORE, accept, enum, lengths, numbers, required, rule, unknown
+from tests.api.transport_rows import PLUGIN
 
 _CA: Final = f"{STORE}.tls.caRef"
 _LINK: Final = f"{STORE}.link"
@@ -63,7 +64,7 @@ _ADDRESS: Final = [
 
 _CLIENT: Final = [
     *enum(f"{STORE}.addressing", ("VirtualHost", "Path")),
-    *enum(f"{STORE}.client", ("Auto", "LMCacheS3", "NIXL")),
+    *enum(f"{STORE}.client", ("Auto", "LMCacheS3", "NIXL", "Plugin"), bases={"Plugin": PLUGIN}),
     accept("NIXL with path addressing", f"{STORE}.client", "NIXL", _PATH),
     rule("LMCache's client with path addressing", f"{STORE}.client", "LMCacheS3", _PATH_CLIENT_MESSAGE, _PATH, STORE),
     accept("NIXL with an authority", f"{STORE}.client", "NIXL", WITH_CA),

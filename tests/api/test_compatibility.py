@@ -1,7 +1,7 @@
 """Every change of the CRD that breaks something is found, harmless ones are not, and today's CRD breaks nothing unreviewed."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from inference_cache.api.compatibility import find_breaking_changes
-from inference_cache.api.crd import build_crd
+from inference_cache.api.crd import CRD_BUILDERS, build_crd, build_fabric_crd, build_report_crd
 from tests.support.builders import REMOVED, change
 
 BASELINE: Final = Path(__file__).resolve().parent / "baseline"
@@ -186,9 +186,22 @@ def _load(name: str) -> Any:
     return yaml.safe_load((BASELINE / name).read_text(encoding="utf-8"))
 
 
-def test_crd_breaks_nothing_against_the_baseline_that_was_not_reviewed() -> None:
+KINDS: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
+    "inferencecachedeployments.yaml": build_crd,
+    "inferencecachefabrics.yaml": build_fabric_crd,
+    "nodecapabilityreports.yaml": build_report_crd,
+}
+
+
+def test_every_crd_has_a_baseline() -> None:
+    built = {f"{build()['spec']['names']['plural']}.yaml" for build in CRD_BUILDERS}
+    assert built == set(KINDS) == {path.name for path in BASELINE.glob("*.yaml")} - {"reviewed.yaml"}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_crd_breaks_nothing_against_the_baseline_that_was_not_reviewed(name: str) -> None:
     reviewed = [entry["change"] for entry in _load("reviewed.yaml")]
-    found = find_breaking_changes(_load("inferencecachedeployments.yaml"), build_crd(), reviewed)
+    found = find_breaking_changes(_load(name), KINDS[name](), reviewed)
     assert found == [], (
         "keep the old form, or add each line to tests/api/baseline/reviewed.yaml with the reason why it may break"
     )
@@ -196,6 +209,6 @@ def test_crd_breaks_nothing_against_the_baseline_that_was_not_reviewed() -> None
 
 def test_reviewed_changes_are_in_effect_and_have_reasons() -> None:
     entries = _load("reviewed.yaml")
-    found = find_breaking_changes(_load("inferencecachedeployments.yaml"), build_crd())
+    found = [change for name, build in KINDS.items() for change in find_breaking_changes(_load(name), build())]
     assert [entry["change"] for entry in entries if entry["change"] not in found] == [], "take stale entries out"
     assert [entry["change"] for entry in entries if not entry["reason"].strip()] == []

@@ -78,7 +78,7 @@ def test_fault_of_ours_is_one_line_without_its_text(
     def fail(_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("inference_cache.cli.documents.read_deployments", fail)
+    monkeypatch.setattr("inference_cache.cli.documents.read_documents", fail)
     monkeypatch.setenv("ICD_DEBUG", "1" if debug else "")
     out = CliRunner().invoke(build_app(), ["lint", "-f", "x.yaml"])
     line = f"icd failed: {type(fault).__name__}; this is a fault of icd, please report it with the command line\n"

@@ -31,6 +31,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
             f"{TEAM}/pods": (200, build_list()),
             f"{TEAM}/events": (200, build_list()),
             "/api/v1/nodes": (200, build_list(_node("n1"))),
+            "/api/v1/pods": (200, build_list()),
         }
         yield server
 

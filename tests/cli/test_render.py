@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from inference_cache.cli.app import build_app
 from inference_cache.cli.render import OWNER_UID
 from inference_cache.domain import names
-from tests.golden.cases import CASES, FOLDER, golden_path, shorten
+from tests.golden.cases import CASES, FOLDER, ON_TCP, golden_path, shorten
 from tests.support.builders import SAMPLE, load_sample
 
 
@@ -20,7 +20,8 @@ def _render(*words: str) -> Result:
 
 @pytest.mark.parametrize("case", CASES)
 def test_objects_are_those_of_the_operator_but_for_the_owner(case: str) -> None:
-    out = _render("-f", str(FOLDER / case / "deployment.yaml"))
+    transport = ("--transport", "TCP") if case.endswith(ON_TCP) else ()
+    out = _render("-f", str(FOLDER / case / "deployment.yaml"), *transport)
     assert out.exit_code == 0, out.stderr
     found = [shorten(item) for item in yaml.safe_load_all(out.stdout)]
     wanted = list(yaml.safe_load_all(golden_path(case).read_text()))

@@ -155,3 +155,17 @@ def test_scale_touches_nothing_but_the_replicas() -> None:
     }
     assert options == {"content_type": "application/merge-patch+json"}
     assert execution.updated == [f"StatefulSet {IDENTITY.name}"]
+
+
+def _remove(seen: PodFacts, live: dict[str, Any] | None) -> list[str]:
+    gateway = _Recorder({(POD, "pod-0"): live})
+    asyncio.run(Executor(gateway, ObjectCache()).remove_pod(seen))
+    return gateway.done
+
+
+def test_refused_pod_is_deleted_with_its_uid_and_version_and_only_while_it_is_refused() -> None:
+    refused = {"conditions": [], "phase": "Failed", "reason": "TopologyAffinityError"}
+    seen = project_pod(_pod(status=refused))
+    assert _remove(seen, _pod(status=refused)) == [f"delete Pod {IDENTITY.namespace}/pod-0 u 7"]
+    for live in (None, _pod(), _pod(uid="successor", status=refused), _pod(deletionTimestamp="now", status=refused)):
+        assert _remove(seen, live) == []

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from inference_cache.domain import names
 from inference_cache.domain.desired import build_desired
+from inference_cache.domain.desired.attached import TRANSPORT_KEY
 from inference_cache.domain.kinds import STATEFUL_SET
 from inference_cache.domain.scope import Scope
 from tests.golden.cases import CASES, load_scope
@@ -67,9 +68,17 @@ class Rendered:
 
     @property
     def adapter(self) -> Body | None:
-        """The cache server's configuration of the store."""
+        """The cache server's configuration of the store; None where there is none, or where the pod chooses it."""
         text = flag(self.cache, "--l2-adapter") if self.cache else None
         return None if text is None else dict(json.loads(text))
+
+    @property
+    def choices(self) -> list[Body]:
+        """Every configuration of the store that a pod may get."""
+        if self.adapter is not None:
+            return [self.adapter]
+        texts = [item["data"][TRANSPORT_KEY] for item in self.find("ConfigMap") if TRANSPORT_KEY in item["data"]]
+        return [adapter for text in texts for adapter in json.loads(text)["candidates"].values() if adapter]
 
 
 def flag(container: Body, name: str) -> str | None:

@@ -7,10 +7,14 @@ from typing import Any, Final
 import pytest
 
 from inference_cache.api.crd import build_crd
-from inference_cache.api.parsing import parse_spec
-from inference_cache.domain.assemble import Platform, assemble
+from inference_cache.api.fabric import InferenceCacheFabricSpec
+from inference_cache.api.parsing import parse_fabric, parse_spec
+from inference_cache.api.v1alpha1 import InferenceCacheDeploymentSpec
+from inference_cache.domain.assemble import Assembly, Platform, assemble
 from inference_cache.domain.change_classes import CHANGE_CLASSES, ChangeClass, find_entry
 from inference_cache.domain.change_plan import ChangePlan, plan_change
+from inference_cache.domain.fabric.facts import FabricFacts
+from inference_cache.domain.transport import prefer_transport
 from inference_cache.domain.version_extension import extend_table
 from inference_cache.domain.versions import BUILT_IN_TABLE, DEFAULT_PAIR
 from tests.support.builders import IDENTITY, PLATFORM, REMOVED, build_spec
@@ -55,6 +59,43 @@ VERSIONS: Final[Mapping[str, Any]] = {
     "engine.versions": {"vllm": "0.32.0", "lmcache": "0.5.6"},
 }
 
+VENDOR: Final = {"modulePath": "vendor.adapter", "className": "Adapter", "objectNames": "LMCacheS3"}
+PLUGIN: Final[Mapping[str, Any]] = {f"{_STORE}.client": "Plugin", f"{_STORE}.plugin": VENDOR}
+ON_FABRIC: Final[Mapping[str, Any]] = {**PLUGIN, "transport": {"fabricRef": {"name": "storage"}}}
+OWN_NAMES: Final[Mapping[str, Any]] = {
+    **ON_FABRIC,
+    f"{_STORE}.plugin": VENDOR | {"objectNames": "Own", "tcpParameters": [{"name": "a", "value": "1"}]},
+}
+TUNED: Final[Mapping[str, Any]] = {**ON_FABRIC, f"{_STORE}.plugin.parameters": [{"name": "a", "value": "1"}]}
+BY_RESOURCE: Final[Mapping[str, Any]] = {
+    **PLUGIN,
+    "transport": {"rdma": {"resourceName": "rdma/storage", "networks": [{"name": "storage", "namespace": "team"}]}},
+}
+BY_CLASS: Final[Mapping[str, Any]] = {**PLUGIN, "transport": {"rdma": {"deviceClassName": "rdma"}}}
+# LMCache's own client speaks TCP, so pods are made for TCP whatever the fabric can do.
+NO_RDMA: Final[Mapping[str, Any]] = {"transport": {"fabricRef": {"name": "storage"}}}
+NO_RDMA_INLINE: Final[Mapping[str, Any]] = {"transport": {"rdma": {"resourceName": "rdma/storage"}}}
+NIXL_ON_FABRIC: Final[Mapping[str, Any]] = {**NO_RDMA, f"{_STORE}.client": "NIXL", f"{_MEMORY}.size": "2Gi"}
+KERNEL: Final[Mapping[str, Any]] = {"nodes.requirements.kernelAtLeast": "5.14"}
+_NEEDS: Final = "nodes.requirements"
+_RDMA: Final = f"{_NEEDS}.rdma"
+
+
+def _build_fabric(name: str, network: str) -> FabricFacts:
+    spec = {
+        "mode": "Reference",
+        "type": "SRIOVEthernet",
+        "resourceName": "nvidia.com/vf",
+        "networks": [{"name": network}],
+    }
+    parsed = parse_fabric(name, spec)
+    assert isinstance(parsed, InferenceCacheFabricSpec)
+    return FabricFacts(name, f"uid-{name}", parsed)
+
+
+FABRICS: Final = {
+    name: _build_fabric(name, network) for name, network in (("storage", "a"), ("other", "b"), ("storage-too", "a"))
+}
 
 _TABLE, _FAULTS = extend_table(
     BUILT_IN_TABLE,
@@ -86,9 +127,16 @@ class Example:
         before, after = (parse_spec(IDENTITY.name, spec) for spec in (old, new))
         assert not isinstance(before, list), [str(item) for item in before]
         assert not isinstance(after, list), [str(item) for item in after]
-        return plan_change(
-            assemble(IDENTITY, before, self.platform).scope, assemble(IDENTITY, after, self.platform), old, new
-        )
+        return plan_change(self._assemble(before).scope, self._assemble(after), old, new)
+
+    def _assemble(self, spec: InferenceCacheDeploymentSpec) -> Assembly:
+        """Return the deployment as it is rendered where every fabric is in order."""
+        found = assemble(IDENTITY, spec, self.platform)
+        assert found.scope is not None
+        wanted = spec.transport.fabric_ref if spec.transport else None
+        fabric = FABRICS[wanted.name] if wanted else None
+        choice = prefer_transport(found.scope.settled, fabric, IDENTITY.namespace)
+        return replace(found, scope=replace(found.scope, transport=choice))
 
 
 EXAMPLES: Final = [
@@ -156,6 +204,24 @@ EXAMPLES: Final = [
     Example(f"{_STORE}.credentials.secretRef.name", "other", ROLLING),
     Example(f"{_STORE}.client", "NIXL", BREAKING),
     Example(f"{_STORE}.client", "LMCacheS3", HOT),
+    Example(f"{_STORE}.plugin.objectNames", "NIXL", BREAKING, PLUGIN),
+    Example(f"{_STORE}.plugin.modulePath", "other.adapter", HOT, PLUGIN),
+    Example(f"{_STORE}.plugin.modulePath", "other.adapter", ROLLING, ON_FABRIC),
+    Example(f"{_STORE}.plugin.modulePath", "other.adapter", BREAKING, OWN_NAMES),
+    Example(f"{_STORE}.plugin.className", "Other", HOT, PLUGIN),
+    Example(f"{_STORE}.plugin.className", "Other", ROLLING, ON_FABRIC),
+    Example(f"{_STORE}.plugin.className", "Other", BREAKING, OWN_NAMES),
+    Example(f"{_STORE}.plugin.configClassName", "Other", ROLLING, ON_FABRIC),
+    Example(f"{_STORE}.plugin.configClassName", "Other", HOT, PLUGIN),
+    Example(f"{_STORE}.plugin.parameters", [{"name": "a", "value": "1"}], ROLLING, ON_FABRIC),
+    Example(f"{_STORE}.plugin.parameters", [{"name": "a", "value": "1"}], HOT, PLUGIN),
+    Example(f"{_STORE}.plugin.parameters.0.name", "b", ROLLING, TUNED),
+    Example(f"{_STORE}.plugin.parameters.0.value", "2", ROLLING, TUNED),
+    Example(f"{_STORE}.plugin.tcpParameters.0.name", "b", ROLLING, OWN_NAMES),
+    Example(f"{_STORE}.plugin.tcpParameters.0.value", "2", ROLLING, OWN_NAMES),
+    Example(f"{_STORE}.rdmaDialect", "Dell", BREAKING),
+    Example(f"{_STORE}.rdmaDialect", "Dell", ROLLING, NIXL_ON_FABRIC),
+    Example(f"{_STORE}.rdmaDialect", "Dell", HOT, {f"{_STORE}.client": "NIXL"}),
     Example(f"{_STORE}.maxInFlightLoads", 4, ROLLING),
     Example(f"{_STORE}.maxInFlightLoads", 8, HOT),
     Example(f"{_STORE}.afterLoad", "KeepInMemory", ROLLING),
@@ -164,6 +230,25 @@ EXAMPLES: Final = [
     Example(f"{_STORE}.link.networkGigabits", 100, HOT),
     Example(f"{_STORE}.link.readMegabytes", 100, HOT),
     Example(f"{_STORE}.link.writeMegabytes", 100, HOT),
+    Example("transport.policy", "TCP", HOT),
+    Example("transport.policy", "TCP", ROLLING, ON_FABRIC),
+    Example("transport.policy", "RequireRDMA", ROLLING, ON_FABRIC),
+    Example("transport.fabricRef", {"name": "storage"}, ROLLING),
+    Example("transport.fabricRef.name", "other", ROLLING, ON_FABRIC),
+    Example("transport.fabricRef.name", "storage-too", HOT, ON_FABRIC),
+    Example("transport.fabricRef.name", "other", HOT, NO_RDMA),
+    Example("transport.rdma", BY_RESOURCE["transport"]["rdma"], ROLLING, PLUGIN),
+    Example("transport.rdma.resourceName", "rdma/other", ROLLING, BY_RESOURCE),
+    Example("transport.rdma.resourceName", "rdma/other", HOT, NO_RDMA_INLINE),
+    Example("transport.rdma.deviceClassName", "other", ROLLING, BY_CLASS),
+    Example("transport.rdma.count", 2, ROLLING, BY_RESOURCE),
+    Example("transport.rdma.networks.0.name", "other", ROLLING, BY_RESOURCE),
+    Example("transport.rdma.networks.0.namespace", "other", ROLLING, BY_RESOURCE),
+    Example("transport.rdma.linkType", "InfiniBand", ROLLING, BY_RESOURCE),
+    Example("transport.recovery", "Immediate", HOT, ON_FABRIC),
+    Example("transport.lockedMemory", "NodeUnlimited", ROLLING, ON_FABRIC),
+    Example("transport.lockedMemory", "IPCLock", HOT, ON_FABRIC),
+    Example("transport.lockedMemory", "NodeUnlimited", HOT, NO_RDMA),
     Example("nodes.selector", {"pool": "x"}, ROLLING),
     Example("nodes.tolerations.0.key", "other", ROLLING, TOLERATED),
     Example("nodes.tolerations.0.operator", REMOVED, ROLLING, TOLERATED),
@@ -172,7 +257,25 @@ EXAMPLES: Final = [
     Example("nodes.requirements.gpu.products", ["H100"], ROLLING),
     Example("nodes.requirements.gpu.minMemoryPerGPU", "80Gi", ROLLING),
     Example("nodes.requirements.gpu.driverMajorAtLeast", 570, ROLLING),
-    Example("nodes.requirements.memory", "1Ti", HOT),
+    Example(f"{_NEEDS}.gpu.computeCapabilityAtLeast", "9.0", ROLLING),
+    Example(f"{_NEEDS}.gpu.partitioning", "Accept", ROLLING),
+    Example(f"{_NEEDS}.gpu.partitioning", "Accept", HOT, {f"{_NEEDS}.gpu.products": REMOVED}),
+    Example(f"{_NEEDS}.memory", "1Ti", HOT),
+    Example(f"{_NEEDS}.memory", "10Ti", ROLLING, KERNEL),
+    Example(f"{_NEEDS}.hugePages", "64Gi", ROLLING),
+    Example(f"{_NEEDS}.hugePages", "64Gi", HOT, {f"{_MEMORY}.pages": "Huge2Mi"}),
+    Example(f"{_NEEDS}.kernelAtLeast", "6.8", ROLLING),
+    Example(f"{_RDMA}.linkType", "Ethernet", ROLLING, ON_FABRIC),
+    Example(f"{_RDMA}.linkType", "Ethernet", HOT, NO_RDMA),
+    Example(f"{_RDMA}.minSpeedGbps", 100, ROLLING, ON_FABRIC),
+    Example(f"{_RDMA}.nicModels", ["ConnectX-7"], ROLLING, ON_FABRIC),
+    Example(f"{_RDMA}.firmwareAtLeast", "28.39", ROLLING, ON_FABRIC),
+    Example(f"{_RDMA}.gpuDirect", "Require", ROLLING, ON_FABRIC),
+    Example(f"{_NEEDS}.dpu.models", ["BlueField-3"], ROLLING, ON_FABRIC),
+    Example(f"{_NEEDS}.dpu.mode", "NIC", ROLLING, ON_FABRIC),
+    Example(f"{_NEEDS}.dpu.mode", "NIC", HOT, NO_RDMA),
+    Example(f"{_NEEDS}.numa.alignment", "SingleZone", ROLLING),
+    Example(f"{_NEEDS}.numa.alignment", "None", HOT),
     Example("rollout.maxUnavailable", 2, HOT),
     Example("rollout.drainSeconds", 60, ROLLING),
     Example("observability.logLevel", "Debug", ROLLING),

@@ -7,6 +7,7 @@ import pytest
 from inference_cache.domain.explain import explain
 from inference_cache.domain.explanation import Explanation, Observation, State
 from inference_cache.domain.plan import Obstacle
+from inference_cache.domain.pod_transport import Make
 from inference_cache.domain.pod_trouble import ContainerTrouble, EventFacts
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.remedies import Command, Target
@@ -24,8 +25,8 @@ _NO_SECRET = bad(ConditionType.CREDENTIALS_READY, Reason.SecretNotFound, "Secret
 _NOT_ASKED = unknown(ConditionType.OBJECT_STORE_READY, Reason.NotChecked)
 _DENIED = bad(ConditionType.OBJECT_STORE_READY, Reason.AccessDenied)
 _RUNNING = ok(ConditionType.WORKLOAD_AVAILABLE, Reason.PodsReady)
-_SERVING = WorkloadState(True, True, 2, 2, 2, 2, "new")
-_UNWANTED = WorkloadState(True, True, 0, 0, 0, 0, "new")
+_SERVING = WorkloadState(True, True, 2, 2, 2, 2, Make("new"))
+_UNWANTED = WorkloadState(True, True, 0, 0, 0, 0, Make("new"))
 
 
 def _status(*checks: Verdict, generation: int = 3, **facts: Any) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def test_chain_leads_from_ready_to_the_check_and_the_fix_has_real_names() -> Non
 
 def test_held_workload_stands_between_ready_and_the_check() -> None:
     held = bad(ConditionType.WORKLOAD_AVAILABLE, Reason.WorkloadHeld)
-    state = WorkloadState(False, False, 2, 0, 0, 0, "")
+    state = WorkloadState(False, False, 2, 0, 0, 0, Make(""))
     found = _explain(_status(_NO_SECRET, workload=held, state=state, held=True))
     assert _chain(found) == [
         ("Ready", "SecretNotFound"),
@@ -117,7 +118,7 @@ def test_nodes_of_the_status_end_the_chain() -> None:
 
 def test_pods_that_start_need_nothing() -> None:
     starting = bad(ConditionType.WORKLOAD_AVAILABLE, Reason.PodsStarting)
-    found = _explain(_status(_NODES, workload=starting, state=WorkloadState(True, True, 2, 2, 0, 2, "new")))
+    found = _explain(_status(_NODES, workload=starting, state=WorkloadState(True, True, 2, 2, 0, 2, Make("new"))))
     assert found.state is State.PROGRESSING
     assert [fix.steps for fix in found.fixes] == [()]
 
@@ -188,7 +189,7 @@ def test_deletion_that_a_finalizer_holds_names_it() -> None:
 def test_evidence_names_containers_events_and_who_manages_the_object() -> None:
     crash = bad(ConditionType.WORKLOAD_AVAILABLE, Reason.PodsCrashing, "0 of 2 pods are ready.")
     found = _explain(
-        _status(_NODES, workload=crash, state=WorkloadState(True, True, 2, 2, 0, 2, "new")),
+        _status(_NODES, workload=crash, state=WorkloadState(True, True, 2, 2, 0, 2, Make("new"))),
         {"annotations": {"argocd.argoproj.io/tracking-id": "x"}},
         troubles=(ContainerTrouble("nemotron-70b-0", "engine", "e:1", "CrashLoopBackOff", 7, 1, "Error"),),
         events=(

@@ -15,6 +15,8 @@ from tests.support.builders import REMOVED, build_node, build_settled
 
 _GPU = names.GPU_PRODUCT_LABEL
 _GPU_NEED = "nodes.requirements.gpu"
+_MAJOR = names.COMPUTE_MAJOR_LABEL
+_MINOR = names.COMPUTE_MINOR_LABEL
 _INELIGIBLE: dict[str, tuple[dict[str, Any], Reason]] = {
     "a lost node, whatever else is wrong": ({"ready": False, "gpus": 0, "memory": 0}, Reason.NodeNotReady),
     "a cordoned node": ({"unschedulable": True}, Reason.NodeUnschedulable),
@@ -36,7 +38,7 @@ def test_node_has_one_precise_reason(facts: dict[str, Any], reason: Reason) -> N
         (reason.name, 1, ["node-1"])
     ]
     assert reason.name in verdict.message
-    assert verdict.message.endswith(Reason.NoEligibleNodes.remedy)
+    assert verdict.message.endswith(reason.remedy)
 
 
 _CANDIDATES: dict[str, tuple[dict[str, Any], NodeFacts, bool]] = {
@@ -133,13 +135,16 @@ def test_requirement(changes: dict[str, Any], facts: dict[str, Any], reason: Rea
     assert (verdict.status is Truth.TRUE) is (reason is None)
 
 
-def _terms(changes: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_terms(changes: dict[str, Any]) -> list[list[dict[str, Any]]]:
     affinity = build_affinity(build_settled(changes).spec.nodes)
     if affinity is None:
         return []
-    (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    expressions: list[dict[str, Any]] = term["matchExpressions"]
-    return expressions
+    required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    return [term["matchExpressions"] for term in required["nodeSelectorTerms"]]
+
+
+def _terms(changes: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for term in _list_terms(changes) for item in term]
 
 
 _NO_PRODUCTS = {f"{_GPU_NEED}.products": REMOVED}
@@ -151,6 +156,9 @@ _PLACEMENTS: dict[str, tuple[dict[str, Any], list[tuple[str, str, list[str]]]]] 
     "GPU memory": (_NO_PRODUCTS | _MEMORY, [(names.GPU_MEMORY_LABEL, "Gt", ["143359"])]),
     "GPU memory as a vendor counts it": (_NO_PRODUCTS | {f"{_GPU_NEED}.minMemoryPerGPU": "80G"}, [(names.GPU_MEMORY_LABEL, "Gt", ["76292"])]),
     "a driver": (_NO_PRODUCTS | _DRIVER, [(names.DRIVER_MAJOR_LABEL, "Gt", ["569"])]),
+    "shared GPUs, by both names": ({f"{_GPU_NEED}.products": ["B200"], f"{_GPU_NEED}.partitioning": "Accept"}, [(_GPU, "In", ["NVIDIA-B200", "NVIDIA-B200-SHARED"])]),
+    "whole GPUs, which is the default": (_NO_PRODUCTS | {f"{_GPU_NEED}.partitioning": "Refuse"}, []),
+    "a whole compute capability": (_NO_PRODUCTS | {f"{_GPU_NEED}.computeCapabilityAtLeast": "9.0"}, [(_MAJOR, "Gt", ["8"])]),
     "a family of GPUs": ({f"{_GPU_NEED}.products": ["B200"]}, [(_GPU, "In", ["NVIDIA-B200"])]),
     "everything": (
         {f"{_GPU_NEED}.products": ["GB200", "X"], "nodes.selector": {"a": "1"}} | _MEMORY | _DRIVER,
@@ -162,6 +170,25 @@ _PLACEMENTS: dict[str, tuple[dict[str, Any], list[tuple[str, str, list[str]]]]] 
 @pytest.mark.parametrize(("changes", "terms"), _PLACEMENTS.values(), ids=_PLACEMENTS.keys())
 def test_scheduler_is_asked_for(changes: dict[str, Any], terms: list[tuple[str, str, list[str]]]) -> None:
     assert [(item["key"], item["operator"], item["values"]) for item in _terms(changes)] == terms
+
+
+def test_scheduler_is_asked_for_either_of_two_compute_capabilities() -> None:
+    changes = {f"{_GPU_NEED}.computeCapabilityAtLeast": "8.9", "nodes.selector": {"a": "1"}}
+    found = [[(item["key"], item["operator"], item["values"]) for item in term] for term in _list_terms(changes)]
+    common = [("a", "In", ["1"]), (_GPU, "In", ["NVIDIA-H200", "NVIDIA-H200-NVL", "NVIDIA-H200-SXM5-141GB"])]
+    assert found == [
+        [*common, (_MAJOR, "Gt", ["8"])],
+        [*common, (_MAJOR, "In", ["8"]), (_MINOR, "Gt", ["8"])],
+    ]
+
+
+def test_scheduler_keeps_off_nodes_whose_eligibility_label_says_so() -> None:
+    affinity = build_affinity(None, ["eligible.inferencecache.io/b", "eligible.inferencecache.io/a"])
+    assert affinity is not None
+    (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"] == [
+        {"key": f"eligible.inferencecache.io/{name}", "operator": "NotIn", "values": ["false"]} for name in "ab"
+    ]
 
 
 def _matches(expression: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -180,3 +207,15 @@ def test_scheduler_and_node_check_agree(memory: str, driver: str) -> None:
     node = build_node(**_label(**numbers))
     verdict, _ = check_nodes(build_settled(changes), [node])
     assert all(_matches(item, node.labels) for item in _terms(changes)) is (verdict.status is Truth.TRUE)
+
+
+@pytest.mark.parametrize("minor", ["", "0", "6", "8", "9", "10"])
+@pytest.mark.parametrize("major", ["", "7", "8", "9", "12"])
+@pytest.mark.parametrize("wanted", ["8.9", "9.0", "8.0"])
+def test_scheduler_and_node_check_agree_on_compute_capability(wanted: str, major: str, minor: str) -> None:
+    changes = {f"{_GPU_NEED}.computeCapabilityAtLeast": wanted}
+    numbers = {key: value for key, value in ((_MAJOR, major), (_MINOR, minor)) if value}
+    node = build_node(labels={_GPU: "NVIDIA-H200"} | numbers)
+    verdict, _ = check_nodes(build_settled(changes), [node])
+    scheduled = any(all(_matches(item, node.labels) for item in term) for term in _list_terms(changes))
+    assert scheduled is (verdict.status is Truth.TRUE)

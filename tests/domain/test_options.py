@@ -6,12 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from inference_cache.domain.desired.options import (
-    build_adapter,
-    build_cache_args,
-    build_engine_args,
-    build_transfer_config,
-)
+from inference_cache.domain.desired.adapters import build_rdma_adapter, build_tcp_adapter
+from inference_cache.domain.desired.options import build_cache_args, build_engine_args, build_transfer_config
 from inference_cache.domain.option_lists import ArgumentFault, Option, Options, find_argument_fault, load_options
 from inference_cache.domain.scope import Scope
 from inference_cache.domain.versions import BUILT_IN_TABLE, DEFAULT_PAIR, OLDER_PAIR, VersionPair
@@ -45,13 +41,22 @@ _NIXL: Final[dict[str, Option]] = _COMMON | {
     "num_workers": Option("int"),
     "max_capacity_gb": Option("float"),
 }
+# plugin_l2_adapter.py is the same file in both.
+_PLUGIN: Final[dict[str, Option]] = _COMMON | {
+    "type": Option("str", ("plugin",)),
+    "module_path": Option("str"),
+    "class_name": Option("str"),
+    "config_class_name": Option("str"),
+    "adapter_params": Option("json"),
+}
+_TAGGED: Final = {"affinity_tag": Option("str")}
 # Which adapters a version of LMCache has, and their keys.
 _ADAPTERS: Final[Mapping[str, Mapping[str, Options]]] = {
-    "0.5.3": {"s3": _S3},
-    "0.5.6": {"s3": _S3 | {"affinity_tag": Option("str")}, "nixl_native": _NIXL},
+    "0.5.3": {"s3": _S3, "plugin": _PLUGIN},
+    "0.5.6": {"s3": _S3 | _TAGGED, "nixl_native": _NIXL, "plugin": _PLUGIN | _TAGGED},
 }
-# Parameters of NIXL's object backend. Every value must be a text; keys for credentials are left out on purpose, and so
-# are "accelerated" and "type", which no published plugin can do.
+# Parameters of NIXL's object backend. Every value must be a text; keys for credentials are left out on purpose.
+# `accelerated` and `type` are read from NIXL's source (src/plugins/obj): no published wheel was built with their engine.
 _NIXL_PARAMETERS: Final[Mapping[str, str]] = {
     "bucket": ".+",
     "endpoint_override": "(https?://)?[^/]+",
@@ -63,6 +68,8 @@ _NIXL_PARAMETERS: Final[Mapping[str, str]] = {
     "ca_bundle": "/.+",
     "num_threads": "[1-9][0-9]*",
     "shard_dirs": "true|false",
+    "accelerated": "true",
+    "type": "dell",
 }
 _SCOPES: Final = {case: load_scope(case) for case in CASES}
 _CACHED: Final = [case for case, scope in _SCOPES.items() if scope.settled.cache_enabled]
@@ -108,6 +115,12 @@ def find_parameter_faults(params: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def list_adapters(scope: Scope) -> dict[str, dict[str, Any]]:
+    """Return the adapters of a deployment by transport."""
+    found = {"rdma": build_rdma_adapter(scope.settled), "tcp": build_tcp_adapter(scope.settled)}
+    return {transport: adapter for transport, adapter in found.items() if adapter is not None}
+
+
 def find_adapter_faults(adapter: Mapping[str, Any], lmcache: str) -> list[str]:
     """Return what an adapter's parser, or nobody, would say of a configuration."""
     options = _ADAPTERS[lmcache].get(adapter["type"])
@@ -119,8 +132,20 @@ def find_adapter_faults(adapter: Mapping[str, Any], lmcache: str) -> list[str]:
 def test_cases_cover_every_pair_and_every_client() -> None:
     pairs = {str(scope.pair) for scope in _SCOPES.values()}
     assert pairs == {str(pair) for pair in BUILT_IN_TABLE.pairs}
-    clients = {(_SCOPES[case].pair.lmcache, build_adapter(_SCOPES[case])["type"]) for case in _STORED}
-    assert clients == {("0.5.6", "s3"), ("0.5.6", "nixl_native"), ("0.5.3", "s3")}
+    clients = {
+        (_SCOPES[case].pair.lmcache, transport, adapter["type"])
+        for case in _STORED
+        for transport, adapter in list_adapters(_SCOPES[case]).items()
+    }
+    assert clients == {
+        ("0.5.6", "tcp", "s3"),
+        ("0.5.6", "tcp", "nixl_native"),
+        ("0.5.6", "rdma", "nixl_native"),
+        ("0.5.6", "rdma", "plugin"),
+        ("0.5.3", "tcp", "s3"),
+        ("0.5.3", "tcp", "plugin"),
+        ("0.5.3", "rdma", "plugin"),
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -159,15 +184,15 @@ def test_adapter_keys_exist(case: str) -> None:
     scope = _SCOPES[case]
     store = scope.settled.object_store
     assert store is not None
-    adapter = build_adapter(scope)
-    assert find_adapter_faults(adapter, scope.pair.options[1]) == []
     plain = store.endpoint.startswith("http://")
-    if adapter["type"] == "s3":
-        assert adapter["s3_endpoint"].startswith(f"s3://{store.bucket.name}.")
-        assert (adapter["disable_tls"], adapter["s3_prefer_http2"]) == (plain, not plain)
-    else:
-        assert adapter["backend_params"]["scheme"] == ("http" if plain else "https")
-        assert adapter["backend_params"]["endpoint_override"] == store.endpoint
+    for adapter in list_adapters(scope).values():
+        assert find_adapter_faults(adapter, scope.pair.options[1]) == []
+        if adapter["type"] == "s3":
+            assert adapter["s3_endpoint"].startswith(f"s3://{store.bucket.name}.")
+            assert (adapter["disable_tls"], adapter["s3_prefer_http2"]) == (plain, not plain)
+        if adapter["type"] == "nixl_native":
+            assert adapter["backend_params"]["scheme"] == ("http" if plain else "https")
+            assert adapter["backend_params"]["endpoint_override"] == store.endpoint
 
 
 def _rename(flag: str) -> str:
@@ -203,14 +228,15 @@ def test_each_value_that_is_taken_away_or_added_is_caught(case: str) -> None:
 @pytest.mark.parametrize("case", _STORED)
 def test_each_adapter_key_renamed_by_one_letter_is_caught(case: str) -> None:
     scope = _SCOPES[case]
-    adapter = build_adapter(scope)
     lmcache = scope.pair.options[1]
-    for key in adapter.keys() - {"type"}:
-        wrong = {(_rename(name) if name == key else name): value for name, value in adapter.items()}
-        assert find_adapter_faults(wrong, lmcache)[:1] == [f"{_rename(key)}: unknown"]
-    for key in adapter.get("backend_params", {}):
-        params = {(_rename(name) if name == key else name): value for name, value in adapter["backend_params"].items()}
-        assert find_parameter_faults(params) == [_rename(key)]
+    for adapter in list_adapters(scope).values():
+        for key in adapter.keys() - {"type"}:
+            wrong = {(_rename(name) if name == key else name): value for name, value in adapter.items()}
+            assert find_adapter_faults(wrong, lmcache)[:1] == [f"{_rename(key)}: unknown"]
+        params = adapter.get("backend_params", {})
+        for key in params:
+            changed = {(_rename(name) if name == key else name): value for name, value in params.items()}
+            assert find_parameter_faults(changed) == [_rename(key)]
 
 
 @pytest.mark.parametrize(
@@ -284,17 +310,18 @@ def test_connector_key_of_the_newer_version_is_caught_in_the_older_one() -> None
         ({"use_virtual_addressing": False}, "use_virtual_addressing"),
         ({"req_checksum": "when_required"}, "req_checksum"),
         ({"scheme": "ftp"}, "scheme"),
-        ({"accelerated": "true"}, "accelerated"),
+        ({"accelerated": True}, "accelerated"),
+        ({"type": ""}, "type"),
         ({"access_key": "x"}, "access_key"),
         ({"pool_size": "4"}, "pool_size"),
     ],
 )
 def test_faulty_parameter_of_nixl_is_caught(change: dict[str, Any], fault: str) -> None:
-    params = build_adapter(_SCOPES["path-style-private-ca"])["backend_params"]
+    params = list_adapters(_SCOPES["path-style-private-ca"])["tcp"]["backend_params"]
     assert find_parameter_faults(params) == []
     assert find_parameter_faults(params | change) == [fault]
 
 
 def test_nixl_adapter_is_caught_in_the_version_that_lacks_it() -> None:
-    adapter = build_adapter(_SCOPES["path-style-private-ca"])
+    adapter = list_adapters(_SCOPES["path-style-private-ca"])["tcp"]
     assert find_adapter_faults(adapter, "0.5.3") == ["type nixl_native: unknown"]

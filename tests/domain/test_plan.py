@@ -10,7 +10,17 @@ from inference_cache.domain import names
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.kinds import CONFIG_MAP, STATEFUL_SET
 from inference_cache.domain.live import Live
-from inference_cache.domain.plan import Apply, Cause, Create, Delete, Obstacle, Plan, check_ownership, plan_writes
+from inference_cache.domain.plan import (
+    Apply,
+    Cause,
+    Create,
+    Delete,
+    Obstacle,
+    Plan,
+    Scale,
+    check_ownership,
+    plan_writes,
+)
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Scope
 from tests.golden.cases import CASES, load_scope
@@ -188,3 +198,34 @@ def test_prune_leaves_what_another_owns(outdated: tuple[Scope, list[Live], Live]
 def test_missing_owner_label_names_are_those_of_the_manifest() -> None:
     manifest = build_desired(build_sample_scope())[0]
     assert observe(manifest).deployment == manifest.body["metadata"]["labels"][names.LABEL_DEPLOYMENT]
+
+
+@pytest.mark.parametrize(("wanted", "scaled"), [(5, None), (2, None), (1, 1)], ids=["more", "as many", "fewer"])
+def test_no_pod_is_added_from_a_held_template_that_may_start_without_proof(wanted: int, scaled: int | None) -> None:
+    before = build_sample_scope({"replicas": 2})
+    after = build_sample_scope({"replicas": wanted, "model.maxModelLen": 4096})
+    plan = plan_writes(after.identity, build_desired(after), observe_all(before), [], hold=True, exact=True)
+    assert plan.held
+    assert [action.replicas for action in plan.actions if isinstance(action, Scale)] == (
+        [] if scaled is None else [scaled]
+    )
+
+
+def test_template_of_another_proof_is_held_as_a_change_of_the_specification() -> None:
+    required = load_scope("rdma-sriov-required")
+    optional = replace(required, transport=replace(required.transport, required=False))
+    desired = build_desired(required)
+    assert not plan_writes(required.identity, desired, observe_all(optional), [], hold=True).held
+    plan = plan_writes(required.identity, desired, observe_all(optional), [], hold=True, exact=True)
+    assert plan == Plan(held=True)
+
+
+def test_pods_that_need_proof_already_are_added_while_a_change_is_held() -> None:
+    before = load_scope("rdma-sriov-required")
+    settled = replace(
+        before.settled, replicas=before.settled.replicas + 2, drain_seconds=before.settled.drain_seconds + 5
+    )
+    after = replace(before, settled=settled)
+    plan = plan_writes(after.identity, build_desired(after), observe_all(before), [], hold=True, exact=True)
+    assert plan.held
+    assert [action.replicas for action in plan.actions if isinstance(action, Scale)] == [settled.replicas]

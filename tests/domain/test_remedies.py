@@ -1,6 +1,5 @@
 """What is printed as a fix is complete, can be pasted, and leads to where it says."""
 
-import copy
 import json
 import re
 import shlex
@@ -12,6 +11,7 @@ import pytest
 from inference_cache.api.parsing import parse_spec
 from inference_cache.api.status import NodeReasonCount
 from inference_cache.domain import names
+from inference_cache.domain.node_evidence import NodeEvidence
 from inference_cache.domain.node_facts import NodeFacts, Taint
 from inference_cache.domain.node_matrix import Matrix
 from inference_cache.domain.pod_trouble import ContainerTrouble, EventFacts, project_event, project_troubles
@@ -20,6 +20,7 @@ from inference_cache.domain.remedies import REMEDIES, Command, Edit, Fix, Situat
 from inference_cache.domain.remedies.fixes import REMOVED, build_edit
 from inference_cache.domain.remedies.placement import plan_placement
 from tests.support.builders import build_node, build_spec
+from tests.support.patches import patch_spec
 
 _TARGET = Target("inference", "nemotron-70b", "inference-cache-system")
 _PLACEHOLDER = re.compile(r"<[A-Z_]+>")
@@ -33,50 +34,21 @@ _INELIGIBLE = tuple(
 )
 
 
-def _situation(message: str = "", changes: dict[str, Any] | None = None, **facts: Any) -> Situation:
+def _situation(
+    message: str = "",
+    changes: dict[str, Any] | None = None,
+    nodes: tuple[NodeFacts | NodeEvidence, ...] | None = None,
+    **facts: Any,
+) -> Situation:
     known: dict[str, Any] = {"ineligible": _INELIGIBLE, "troubles": (_TROUBLE,), "ready": 1}
+    evidence = tuple(item if isinstance(item, NodeEvidence) else NodeEvidence(item) for item in nodes or ())
+    known["nodes"] = None if nodes is None else evidence
     return Situation(_TARGET, build_spec(changes), message, **(known | facts))
 
 
 def _commands(fixes: tuple[Fix, ...]) -> list[str]:
     texts = [step.text if isinstance(step, Command) else step.command for fix in fixes for step in fix.steps]
     return [text for text in texts if text]
-
-
-def _patch(spec: dict[str, Any], command: str) -> dict[str, Any]:
-    """Return the spec after `kubectl patch`, by the rules of JSON patch and JSON merge patch."""
-    words = shlex.split(command)
-    patch = json.loads(words[words.index("-p") + 1])
-    body: Any = {"spec": copy.deepcopy(spec)}
-    if "--type=merge" in words:
-        return dict(_merge(body, patch)["spec"])
-    for change in patch:
-        *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:]]
-        parent = body
-        for part in parents:
-            parent = parent[int(part)] if isinstance(parent, list) else parent[part]
-        key: Any = int(last) if isinstance(parent, list) else last
-        if change["op"] != "add":
-            assert key in (range(len(parent)) if isinstance(parent, list) else parent), (
-                "remove and replace need the field"
-            )
-        if change["op"] == "remove":
-            del parent[key]
-        else:
-            parent[key] = change["value"]
-    return dict(body["spec"])
-
-
-def _merge(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merge(merged.get(key), value)
-    return merged
 
 
 def test_every_reason_has_a_remedy() -> None:
@@ -106,6 +78,7 @@ def test_printed_commands_survive_a_shell(reason: Reason) -> None:
 # What waiting mends, and what follows from something else that has its own remedy.
 _WITHOUT_STEPS = {
     "CacheDegraded", "PodsStarting", "ReplacingPods", "Scaling", "ChangeHeld", "Waiting", "NotChecked", "WorkloadHeld",
+    "PlacementPending",
 }  # fmt: skip
 
 
@@ -153,7 +126,7 @@ def test_edits_lead_to_a_valid_spec(case: str) -> None:
             for placeholder, value in _FILLED.items():
                 command = command.replace(placeholder, value)
             if not _PLACEHOLDER.search(command):
-                spec = _patch(spec, command)
+                spec = patch_spec(spec, command)
                 done += 1
         assert not isinstance(parse_spec("nemotron-70b", spec), list), (fix, parse_spec("nemotron-70b", spec))
     assert done
@@ -202,7 +175,7 @@ class TestPlacement:
     def _follow(self, spec: dict[str, Any], node: NodeFacts, fix: Fix) -> tuple[dict[str, Any], NodeFacts]:
         for step in fix.steps:
             if isinstance(step, Edit):
-                spec = _patch(spec, step.command)
+                spec = patch_spec(spec, step.command)
                 continue
             match shlex.split(step.text):
                 case ["kubectl", "uncordon", node.name]:

@@ -21,9 +21,7 @@ _TERMINATING = (Obstacle(Reason.ChildTerminating, "Service x is being deleted.")
 
 
 def _state(wanted: int = 2, ready: int = 2, updated: int = 2, replicas: int = 2) -> WorkloadState:
-    return WorkloadState(
-        exists=True, settled=True, wanted=wanted, replicas=replicas, ready=ready, updated=updated, update_revision="new"
-    )
+    return WorkloadState(exists=True, settled=True, wanted=wanted, replicas=replicas, ready=ready, updated=updated)
 
 
 def _outcome(check: Verdict = _GOOD, **facts: Any) -> Outcome:

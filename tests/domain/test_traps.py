@@ -14,7 +14,7 @@ Rows of the list of known problems that need more than a spec, and what is left 
 - LMCache#1063 and its kin, memlock of the container runtime: the preflight in the pod. Here: lazy pinning.
 - "MP S3 load has no length check", comparing a stored object's size: the bucket probe. Here: no two layouts share keys.
 - Lifecycle rules, rights and rotation of keys: the bucket probe and the credentials helper.
-- RDMA, IPC_LOCK and vendor dialects: the fabric. Here: nothing claims or asks for RDMA.
+- Whether RDMA works: the preflight in the pod. Here: no server is told RDMA before one has tried it.
 """
 
 import json
@@ -80,7 +80,8 @@ TRAPS: Final[dict[str, Trap]] = {
     "LMCache#3381 asynchronous loading fails with S3": Trap(checks.sets_nothing_else_of_lmcache, lambda r: set_env(r.engine, "LMCACHE_ENABLE_ASYNC_LOADING", "true")),
     "vllm#34896 vllm#32200 failed load fails the request": Trap(checks.recomputes, lambda r: set_connector(r, "kv_load_failure_policy", "fail")),
     "vllm#49250 vllm PR#49252 vllm PR#53298 recompute after a rejected synchronous load": Trap(checks.connects_out_of_process, lambda r: set_env(r.engine, "LMCACHE_CONFIG_FILE", "/x")),
-    "nixl PR#2016 nixl#1763 RDMA that is silently off": Trap(checks.asks_for_no_rdma, lambda r: set_adapter(r, "backend_params", {"accelerated": "true"}), _NIXL),
+    "nixl PR#2016 nixl#1763 RDMA that is silently off": Trap(checks.asks_for_rdma_after_a_preflight, lambda r: set_adapter(r, "backend_params", {"accelerated": "true"}), _NIXL),
+    "aicr#2276 devices that only a part of the processes gets": Trap(checks.asks_for_rdma_after_a_preflight, lambda r: (r.cache or {})["resources"].update(limits={"memory": "1Gi"}), "rdma-sriov-required"),
     "LMCache documents a prometheus-port that nothing serves": Trap(checks.serves_metrics_where_they_are, lambda r: set_flag(r.cache, "--prometheus-port", "9090")),
     "LMCache's own operator writes disable-prometheus, which does not exist": Trap(checks.serves_metrics_where_they_are, lambda r: set_flag(r.cache, "--disable-prometheus", "")),
     "LMCache reports usage unless LMCACHE_TRACK_USAGE is false in lower case": Trap(checks.reports_nothing, lambda r: set_env(r.cache, "LMCACHE_TRACK_USAGE", "False")),

@@ -44,20 +44,22 @@ def _probes(container: Body) -> list[tuple[str, int]]:
     return [(key, container[key]["httpGet"]["port"]) for key in container if key.endswith("Probe")]
 
 
+def _s3(rendered: Rendered) -> list[Body]:
+    return [adapter for adapter in rendered.choices if adapter["type"] == "s3"]
+
+
 def holds_bucket(rendered: Rendered) -> bool:
-    store, adapter = rendered.scope.settled.object_store, rendered.adapter
-    if store is None or adapter is None or adapter["type"] != "s3":
+    store = rendered.scope.settled.object_store
+    if store is None:
         return True
-    endpoint: str = adapter["s3_endpoint"]
-    return endpoint == f"s3://{store.bucket.name}.{store.endpoint.partition('://')[2]}" and not endpoint.endswith("/")
+    expected = f"s3://{store.bucket.name}.{store.endpoint.partition('://')[2]}"
+    return all(adapter["s3_endpoint"] == expected for adapter in _s3(rendered)) and not expected.endswith("/")
 
 
 def matches_scheme(rendered: Rendered) -> bool:
-    store, adapter = rendered.scope.settled.object_store, rendered.adapter
-    if store is None or adapter is None or adapter["type"] != "s3":
-        return True
-    plain = store.endpoint.startswith("http://")
-    return (adapter["disable_tls"], adapter["s3_prefer_http2"]) == (plain, not plain)
+    store = rendered.scope.settled.object_store
+    plain = store is not None and store.endpoint.startswith("http://")
+    return all((adapter["disable_tls"], adapter["s3_prefer_http2"]) == (plain, not plain) for adapter in _s3(rendered))
 
 
 def connects_out_of_process(rendered: Rendered) -> bool:
@@ -160,10 +162,17 @@ def recomputes(rendered: Rendered) -> bool:
     return rendered.connector is None or rendered.connector["kv_load_failure_policy"] == "recompute"
 
 
-def asks_for_no_rdma(rendered: Rendered) -> bool:
+def asks_for_rdma_after_a_preflight(rendered: Rendered) -> bool:
+    """No server is told RDMA by its template, and devices go to those alone that try them first."""
     params = (rendered.adapter or {}).get("backend_params", {})
-    resources = " ".join(_texts([item["resources"] for item in rendered.containers]))
-    return not {"accelerated", "type"} & params.keys() and "rdma" not in resources
+    plain = {"cpu", "memory", "ephemeral-storage", names.GPU_RESOURCE, names.HUGE_PAGES_RESOURCE}
+    holders = [
+        item["name"]
+        for item in rendered.containers
+        if item["resources"].get("claims") or item["resources"]["limits"].keys() - plain
+    ]
+    told = {"accelerated", "type"} & params.keys()
+    return not told and holders in ([], [names.PREFLIGHT_CONTAINER, names.CACHE_CONTAINER])
 
 
 def serves_metrics_where_they_are(rendered: Rendered) -> bool:
@@ -186,7 +195,10 @@ def shows_no_keys(rendered: Rendered) -> bool:
         name: value for item in rendered.containers for name, value in env(item).items() if name.startswith("AWS_")
     }
     literal = {name for name, value in signing.items() if value is not None}
-    texts = " ".join(_texts([rendered.find("ConfigMap"), [item["args"] for item in rendered.containers]]))
+    contents = [item["data"] for item in rendered.find("ConfigMap")]
+    # The programs of the agent read keys, and hold none.
+    shown = [{key: text for key, text in data.items() if not key.endswith(".py")} for data in contents]
+    texts = " ".join(_texts([shown, [item["args"] for item in rendered.containers]]))
     return literal <= {"AWS_CONFIG_FILE"} and not re.search("(?i)access_key|secret_key|session_token", texts)
 
 
@@ -251,17 +263,18 @@ def copies_between_gpu_and_tier(rendered: Rendered) -> bool:
 
 def fits_adapter(rendered: Rendered) -> bool:
     """NIXL takes texts alone, and no eviction, as it cannot delete; no tier may be GDS, which excludes the store."""
-    adapter = rendered.adapter or {}
-    texts = all(isinstance(value, str) for value in adapter.get("backend_params", {}).values())
+    texts = all(
+        isinstance(value, str) for item in rendered.choices for value in item.get("backend_params", {}).values()
+    )
     return (
         texts
-        and not {"eviction", "serde"} & adapter.keys()
+        and not any({"eviction", "serde"} & item.keys() for item in rendered.choices)
         and not any("--gds-l1" in arg for arg in (rendered.cache or {"args": []})["args"])
     )
 
 
 def sends_no_newer_checksums(rendered: Rendered) -> bool:
-    if rendered.adapter is None:
+    if rendered.scope.settled.object_store is None:
         return True
     parser = configparser.ConfigParser()
     for item in rendered.find("ConfigMap"):
@@ -271,8 +284,10 @@ def sends_no_newer_checksums(rendered: Rendered) -> bool:
 
 
 def names_region(rendered: Rendered) -> bool:
-    adapter = rendered.adapter
-    return adapter is None or bool((adapter.get("backend_params") or adapter).get("region") or adapter.get("s3_region"))
+    return all(
+        item["type"] == "plugin" or (item.get("backend_params") or {}).get("region") or item.get("s3_region")
+        for item in rendered.choices
+    )
 
 
 def divides_chunks(rendered: Rendered) -> bool:

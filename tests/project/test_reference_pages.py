@@ -10,6 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from inference_cache.api.crd import build_crd
+from inference_cache.api.fabric import FABRIC_KIND
+from inference_cache.api.node_report import REPORT_KIND
+from inference_cache.api.v1alpha1 import KIND
 from inference_cache.cli import reference
 from inference_cache.cluster import metrics
 from inference_cache.domain.gpu_products import GPU_FAMILIES
@@ -78,7 +81,7 @@ def test_settings_page_names_the_bounds_in_effect(name: str) -> None:
 
 
 def test_settings_with_bounds_are_found_in_the_page() -> None:
-    assert len(RANGES) == 3
+    assert len(RANGES) == 4
 
 
 def test_every_reason_has_a_row_with_meaning_and_remedy() -> None:
@@ -106,17 +109,38 @@ def test_metrics_page_names_labels_and_help() -> None:
     assert (kind, labels, text) == ("counter", "`method`, `code`", "Requests to the API server.")
 
 
+def _read_section(page: str, kind: str, path: str) -> str:
+    """Return the text about one object of a kind."""
+    part = page.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+    return part.partition(f"\n### {path}\n")[2].partition("\n### ")[0]
+
+
 def test_api_page_shows_bounds_rules_and_requirement() -> None:
     page = reference.build_api_page()
-    section = page.partition("\n## spec.cache\n")[2].partition("\n## ")[0]
+    section = _read_section(page, KIND, "spec.cache")
     kind, required, bounds, description = _read_rows(section)["chunkTokens"]
     assert (kind, required) == ("integer", "")
     assert "at least 16; at most 4096; must be a multiple of 16" in bounds
     assert "Without it: 256." in description
-    model = page.partition("\n## spec.model\n")[2].partition("\n## ")[0]
+    model = _read_section(page, KIND, "spec.model")
     assert (_read_rows(model)["name"][1], _read_rows(section)["tiers"][1]) == ("yes", "")
-    store = page.partition("\n## spec.cache.tiers[].objectStore\n")[2].partition("\n## ")[0]
+    store = _read_section(page, KIND, "spec.cache.tiers[].objectStore")
     assert "\n- endpoint must not contain the bucket" in store
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "field"),
+    [
+        (KIND, "spec.transport", "fabricRef"),
+        (FABRIC_KIND, "spec.networks[].ipam", "poolName"),
+        (FABRIC_KIND, "status.objects[]", "state"),
+        (REPORT_KIND, "report.devices[].ports[]", "subnetManagerLid"),
+    ],
+)
+def test_api_page_shows_every_kind(kind: str, path: str, field: str) -> None:
+    page = reference.build_api_page()
+    assert field in _read_rows(_read_section(page, kind, path))
+    assert f"(#{kind.lower()})" in page.partition("\n## ")[0]
 
 
 def test_api_page_describes_every_field() -> None:
@@ -129,6 +153,6 @@ def test_api_page_refuses_a_schema_keyword_that_it_would_not_show(monkeypatch: p
     crd = build_crd()
     schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["properties"]["replicas"]["multipleOf"] = 2
-    monkeypatch.setattr(reference, "build_crd", lambda: crd)
+    monkeypatch.setattr(reference, "CRD_BUILDERS", (lambda: crd,))
     with pytest.raises(ValueError, match=r"spec\.replicas has multipleOf"):
         reference.build_api_page()

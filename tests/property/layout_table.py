@@ -65,16 +65,32 @@ _STORED: Final = {
     "credentials": {"secretRef": {"name": "one"}},
 }
 _NO_CHUNK: Final = {"engine.blockTokens": REMOVED}
-_S3: Final = {"cache": {"tiers": [{"memory": {"size": "64Gi"}}, {"objectStore": _STORED}]}} | _NO_CHUNK
+_S3: Final = {
+    "transport": {},
+    "nodes.requirements": {},
+    "cache": {"tiers": [{"memory": {"size": "64Gi"}}, {"objectStore": _STORED}]},
+} | _NO_CHUNK
 _STORE: Final = "cache.tiers.1.objectStore"
 _PATH: Final = _S3 | {f"{_STORE}.addressing": "Path"}
 _TLS: Final = _S3 | {f"{_STORE}.tls": {"caRef": {"configMap": "one", "key": "one"}}}
+_NIXL: Final = _S3 | {f"{_STORE}.client": "NIXL", "transport": {}}
+_ADAPTER: Final = {"modulePath": "one.two", "className": "One", "objectNames": "LMCacheS3"}
+_PARAMETERS: Final = [{"name": "one", "value": "1"}]
+_PLUGIN: Final = _S3 | {"transport": {}, f"{_STORE}.client": "Plugin", f"{_STORE}.plugin": _ADAPTER}
+_OWN: Final = _PLUGIN | {f"{_STORE}.plugin": _ADAPTER | {"objectNames": "Own", "tcpParameters": _PARAMETERS}}
+_FABRIC: Final = {"nodes.requirements": {}, "transport": {"fabricRef": {"name": "one"}}}
+_INLINE: Final = {
+    "nodes.requirements": {},
+    "transport": {"rdma": {"resourceName": "rdma/one", "networks": [{"name": "one", "namespace": "one"}]}},
+}
 _ENV: Final = {"engine.extraEnv": [{"name": "MY_SWITCH", "value": "1"}]}
 _SECRET: Final = {"engine.extraEnv": [{"name": "MY_SWITCH", "secretKeyRef": {"name": "one", "key": "one"}}]}
 _TOLERATION: Final = {
     "nodes.tolerations": [{"key": "one", "operator": "Equal", "value": "one", "effect": "NoSchedule"}]
 }
 _GPU: Final = "nodes.requirements.gpu"
+_RDMA: Final = "nodes.requirements.rdma"
+_DPU: Final = "nodes.requirements.dpu"
 _ENGINE_RESOURCES: Final[Changes] = {"engine.resources": {"requests": {}, "limits": {}}}
 _CACHE_RESOURCES: Final = _S3 | {"cache.resources": {"requests": {}, "limits": {}}}
 _LOAD: Final = {"workload": {"conversations": 1, "contextTokens": 1}}
@@ -251,6 +267,58 @@ ROWS: Final[dict[str, list[Row]]] = {
         _neutral(f"{_STORE}.client", "NIXL", "Auto", _PATH),
         _layout(f"{_STORE}.client", "LMCacheS3", "NIXL", _S3 | {"cache.mode": "Disabled"}),
     ],
+    "cache.tiers[].objectStore.rdmaDialect": [
+        # It chooses NIXL, and leaves NIXL as it is.
+        _layout(f"{_STORE}.rdmaDialect", "Dell", REMOVED, _S3),
+        _neutral(f"{_STORE}.rdmaDialect", "Dell", REMOVED, _NIXL),
+        _neutral(f"{_STORE}.rdmaDialect", "Dell", REMOVED, _PATH),
+    ],
+    # An adapter that names objects as LMCache or NIXL does shares them; of one with names of its own the class tells.
+    "cache.tiers[].objectStore.plugin.objectNames": [
+        _layout(f"{_STORE}.plugin.objectNames", "LMCacheS3", "NIXL", _PLUGIN),
+        _layout(f"{_STORE}.plugin.objectNames", "LMCacheS3", "Own", _PLUGIN),
+        _neutral(
+            f"{_STORE}", _STORED | {"client": "LMCacheS3"}, _STORED | {"client": "Plugin", "plugin": _ADAPTER}, _S3
+        ),
+        _neutral(
+            f"{_STORE}",
+            _STORED | {"client": "NIXL"},
+            _STORED | {"client": "Plugin", "plugin": _ADAPTER | {"objectNames": "NIXL"}},
+            _S3,
+        ),
+        _layout(
+            f"{_STORE}",
+            _STORED | {"client": "NIXL"},
+            _STORED | {"client": "Plugin", "plugin": _ADAPTER | {"objectNames": "Own"}},
+            _S3,
+        ),
+        _layout(f"{_STORE}.plugin.objectNames", "NIXL", "Own", _PLUGIN | {"cache.mode": "Disabled"}),
+    ],
+    "cache.tiers[].objectStore.plugin.modulePath": [
+        _layout(f"{_STORE}.plugin.modulePath", "one.two", "one.three", _OWN),
+        _neutral(f"{_STORE}.plugin.modulePath", "one.two", "one.three", _PLUGIN),
+    ],
+    "cache.tiers[].objectStore.plugin.className": [
+        _layout(f"{_STORE}.plugin.className", "One", "Two", _OWN),
+        _neutral(f"{_STORE}.plugin.className", "One", "Two", _PLUGIN),
+    ],
+    "cache.tiers[].objectStore.plugin.configClassName": [
+        _neutral(f"{_STORE}.plugin.configClassName", "One", REMOVED, _OWN)
+    ],
+    "cache.tiers[].objectStore.plugin.parameters[].name": [
+        _neutral(f"{_STORE}.plugin.parameters", _PARAMETERS, [{"name": "two", "value": "1"}], _OWN)
+    ],
+    "cache.tiers[].objectStore.plugin.parameters[].value": [
+        _neutral(f"{_STORE}.plugin.parameters", _PARAMETERS, [{"name": "one", "value": "2"}], _OWN),
+        _neutral(f"{_STORE}.plugin.parameters", _PARAMETERS, REMOVED, _OWN),
+    ],
+    "cache.tiers[].objectStore.plugin.tcpParameters[].name": [
+        _neutral(f"{_STORE}.plugin.tcpParameters.0.name", "one", "two", _OWN)
+    ],
+    "cache.tiers[].objectStore.plugin.tcpParameters[].value": [
+        _neutral(f"{_STORE}.plugin.tcpParameters.0.value", "1", "2", _OWN),
+        _neutral(f"{_STORE}.plugin.tcpParameters", _PARAMETERS, REMOVED, _OWN),
+    ],
     "cache.tiers[].objectStore.maxInFlightLoads": [_neutral(f"{_STORE}.maxInFlightLoads", 1, 2, _S3)],
     "cache.tiers[].objectStore.afterLoad": [_neutral(f"{_STORE}.afterLoad", "Drop", "KeepInMemory", _S3)],
     "cache.tiers[].objectStore.ioThreads": [_neutral(f"{_STORE}.ioThreads", 1, 2, _S3)],
@@ -261,6 +329,25 @@ ROWS: Final[dict[str, list[Row]]] = {
     "cache.tiers[].objectStore.link.writeMegabytes": [_neutral(f"{_STORE}.link", REMOVED, {"writeMegabytes": 1}, _S3)],
     "cache.resources.requests{}": [_neutral("cache.resources.requests.cpu", "1", "2", _CACHE_RESOURCES)],
     "cache.resources.limits{}": [_neutral("cache.resources.limits.cpu", "1", "2", _CACHE_RESOURCES)],
+    # Both transports must find the same objects.
+    "transport.policy": [
+        _neutral("transport.policy", "Auto", "TCP", _FABRIC),
+        _neutral("transport.policy", "Auto", "RequireRDMA", _PLUGIN | _FABRIC),
+    ],
+    "transport.fabricRef.name": [
+        _neutral("transport.fabricRef.name", "one", "two", _FABRIC),
+        _neutral("transport", REMOVED, {"fabricRef": {"name": "one"}}, _FABRIC),
+    ],
+    "transport.rdma.resourceName": [_neutral("transport.rdma.resourceName", "rdma/one", "rdma/two", _INLINE)],
+    "transport.rdma.deviceClassName": [
+        _neutral("transport.rdma", {"deviceClassName": "one"}, {"resourceName": "rdma/one"}, _INLINE)
+    ],
+    "transport.rdma.count": [_neutral("transport.rdma.count", 1, 2, _INLINE)],
+    "transport.rdma.networks[].name": [_neutral("transport.rdma.networks.0.name", "one", "two", _INLINE)],
+    "transport.rdma.networks[].namespace": [_neutral("transport.rdma.networks.0.namespace", "one", "two", _INLINE)],
+    "transport.rdma.linkType": [_neutral("transport.rdma.linkType", "Ethernet", "InfiniBand", _INLINE)],
+    "transport.recovery": [_neutral("transport.recovery", "NextRestart", "Immediate", _FABRIC)],
+    "transport.lockedMemory": [_neutral("transport.lockedMemory", "IPCLock", "NodeUnlimited", _FABRIC)],
     "nodes.selector{}": [_neutral("nodes.selector", {"one": "1"}, {"two": "2"})],
     "nodes.tolerations[].key": [_neutral("nodes.tolerations.0.key", "one", "two", _TOLERATION)],
     "nodes.tolerations[].operator": [_neutral("nodes.tolerations.0.operator", "Equal", REMOVED, _TOLERATION)],
@@ -270,6 +357,18 @@ ROWS: Final[dict[str, list[Row]]] = {
     "nodes.requirements.gpu.minMemoryPerGPU": [_neutral(f"{_GPU}.minMemoryPerGPU", "80Gi", "140Gi")],
     "nodes.requirements.gpu.driverMajorAtLeast": [_neutral(f"{_GPU}.driverMajorAtLeast", 550, 570)],
     "nodes.requirements.memory": [_neutral("nodes.requirements.memory", "64Gi", "65Gi")],
+    "nodes.requirements.gpu.computeCapabilityAtLeast": [_neutral(f"{_GPU}.computeCapabilityAtLeast", "8.0", "9.0")],
+    "nodes.requirements.gpu.partitioning": [_neutral(f"{_GPU}.partitioning", "Accept", REMOVED)],
+    "nodes.requirements.hugePages": [_neutral("nodes.requirements.hugePages", "64Gi", "65Gi")],
+    "nodes.requirements.kernelAtLeast": [_neutral("nodes.requirements.kernelAtLeast", "5.14", "6.8")],
+    "nodes.requirements.rdma.linkType": [_neutral(f"{_RDMA}.linkType", "Ethernet", "InfiniBand", _FABRIC)],
+    "nodes.requirements.rdma.minSpeedGbps": [_neutral(f"{_RDMA}.minSpeedGbps", 100, 200, _FABRIC)],
+    "nodes.requirements.rdma.nicModels[]": [_neutral(f"{_RDMA}.nicModels", ["1021"], ["1023"], _FABRIC)],
+    "nodes.requirements.rdma.firmwareAtLeast": [_neutral(f"{_RDMA}.firmwareAtLeast", "28.1", "28.2", _FABRIC)],
+    "nodes.requirements.rdma.gpuDirect": [_neutral(f"{_RDMA}.gpuDirect", "Ignore", "Require", _FABRIC)],
+    "nodes.requirements.dpu.models[]": [_neutral(f"{_DPU}.models", ["BlueField-2"], ["BlueField-3"], _FABRIC)],
+    "nodes.requirements.dpu.mode": [_neutral(f"{_DPU}.mode", "DPU", "NIC", _FABRIC)],
+    "nodes.requirements.numa.alignment": [_neutral("nodes.requirements.numa.alignment", "None", "SingleZone")],
     "rollout.maxUnavailable": [_neutral("rollout.maxUnavailable", 1, 2)],
     "rollout.drainSeconds": [_neutral("rollout.drainSeconds", 1, 2)],
     "observability.logLevel": [_neutral("observability.logLevel", "Debug", "Error")],

@@ -169,15 +169,40 @@ def _engines(draw: DrawFn) -> Spec:
     return chosen | rest
 
 
+_PYTHON_NAMES: Final = _words("abC_")
+_PARAMETERS_OF_PLUGINS: Final = st.lists(
+    st.fixed_dictionaries({"name": _words("abC_"), "value": st.sampled_from(["", *_TEXTS])}),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda item: item["name"],
+)
+
+
+@st.composite
+def _plugins(draw: DrawFn) -> Spec:
+    names = draw(st.sampled_from(["LMCacheS3", "NIXL", "Own", "Own"]))
+    own = {"tcpParameters": _PARAMETERS_OF_PLUGINS} if names == "Own" else {}
+    required = {
+        "modulePath": st.lists(_PYTHON_NAMES, min_size=1, max_size=3).map(".".join),
+        "className": _PYTHON_NAMES,
+        "objectNames": st.just(names),
+    }
+    plugin: Spec = draw(_object(required, configClassName=_PYTHON_NAMES, parameters=_PARAMETERS_OF_PLUGINS, **own))
+    return plugin
+
+
 @st.composite
 def object_stores(draw: DrawFn) -> Spec:
-    """Return an object store tier whose client can do what address and trust need."""
-    client = draw(st.sampled_from([None, "Auto", "LMCacheS3", "NIXL"]))
-    bare = client == "LMCacheS3"
+    """Return an object store tier whose client can do what address, trust and transport need."""
+    client = draw(st.sampled_from([None, "Auto", "LMCacheS3", "NIXL", "Plugin", "Plugin"]))
+    chosen: Spec = {"client": client, "plugin": draw(_plugins()) if client == "Plugin" else None}
+    if client not in {"LMCacheS3", "Plugin"}:
+        chosen["rdmaDialect"] = draw(st.sampled_from([None, "Dell"]))
+    bare = client == "LMCacheS3" or (chosen["plugin"] or {}).get("objectNames") == "LMCacheS3"
     addressing = draw(st.sampled_from([None, "VirtualHost", *([] if bare else ["Path"])]))
     scheme = draw(st.sampled_from(["https", "http"]))
     hosts = _HOSTS | st.just("10.0.0.7") if addressing == "Path" else _HOSTS
-    chosen: Spec = {"client": client, "addressing": addressing}
+    chosen["addressing"] = addressing
     if scheme == "https" and not bare and draw(st.sampled_from([True, True, False])):
         chosen["tls"] = {"caRef": draw(_object({"configMap": _NAMES}, key=_DATA_KEYS))}
     others = _object(
@@ -233,12 +258,52 @@ _GPU: Final = _object(
     products=st.lists(st.sampled_from(["H100", "H200", "B200", "NVIDIA-H200"]), min_size=1, max_size=4, unique=True),
     minMemoryPerGPU=_sizes(1, 288, ("Gi", "G")).filter(lambda text: text != "1G"),
     driverMajorAtLeast=st.integers(400, 9999),
+    computeCapabilityAtLeast=st.sampled_from(["8.0", "9.0", "12.0"]),
+    partitioning=st.sampled_from(["Refuse", "Accept"]),
+)
+_LINK_TYPES: Final = st.sampled_from(["Ethernet", "InfiniBand"])
+_ADAPTERS: Final = _object(
+    {},
+    linkType=_LINK_TYPES,
+    minSpeedGbps=st.integers(1, 3200),
+    nicModels=st.lists(st.sampled_from(["ConnectX-6 Dx", "ConnectX-7", "a2dc"]), min_size=1, max_size=3, unique=True),
+    firmwareAtLeast=st.sampled_from(["28.39", "28.39.1002"]),
+    gpuDirect=st.sampled_from(["Ignore", "Require"]),
+)
+_DPUS: Final = _object(
+    {},
+    models=st.lists(st.sampled_from(["BlueField-2", "BlueField-3", "a2dc"]), min_size=1, max_size=3, unique=True),
+    mode=st.sampled_from(["DPU", "NIC"]),
+)
+_REQUIREMENTS: Final = _object(
+    {},
+    gpu=_GPU,
+    memory=_MEMORY,
+    hugePages=_MEMORY,
+    kernelAtLeast=st.sampled_from(["5.14", "6.8"]),
+    rdma=_ADAPTERS,
+    dpu=_DPUS,
+    numa=_object({"alignment": st.sampled_from(["None", "SingleZone"])}),
 )
 _NODES: Final = _object(
     {},
     selector=st.dictionaries(_LABEL_KEYS, _LABEL_VALUES, max_size=4),
     tolerations=st.lists(_TOLERATIONS, max_size=4),
-    requirements=_object({}, gpu=_GPU, memory=_MEMORY),
+    requirements=_REQUIREMENTS,
+)
+_NETWORK_LISTS: Final = st.lists(_object({"name": _NAMES}, namespace=_LABELS), min_size=1, max_size=3)
+_INLINE: Final = {"count": st.integers(1, 8), "networks": _NETWORK_LISTS, "linkType": _LINK_TYPES}
+_RESOURCES: Final = st.sampled_from(["rdma/storage", "nvidia.com/storage_vf", "openshift.io/x.y-z"])
+_WAYS: Final = {
+    "policy": st.sampled_from(["Auto", "RequireRDMA", "TCP"]),
+    "recovery": st.sampled_from(["NextRestart", "Immediate"]),
+    "lockedMemory": st.sampled_from(["IPCLock", "NodeUnlimited"]),
+}
+_TRANSPORTS: Final = st.one_of(
+    _object({}, policy=st.sampled_from(["Auto", "TCP"])),
+    _object({"fabricRef": st.fixed_dictionaries({"name": _LABELS})}, **_WAYS),
+    _object({"rdma": _object({"resourceName": _RESOURCES}, **_INLINE)}, **_WAYS),
+    _object({"rdma": _object({"deviceClassName": _NAMES}, **_INLINE)}, **_WAYS),
 )
 _OBSERVABILITY: Final = _object(
     {},
@@ -260,18 +325,39 @@ def _align_chunks(spec: Spec) -> Spec:
     return spec
 
 
+def _speaks_rdma(spec: Spec) -> bool:
+    stores = [tier["objectStore"] for tier in spec["cache"].get("tiers", []) if "objectStore" in tier]
+    return any("plugin" in store or "rdmaDialect" in store for store in stores)
+
+
+def _align_transport(spec: Spec) -> Spec:
+    """Return the spec with a transport that its client can do, and without requirements that nobody would look at."""
+    transport = spec.get("transport", {})
+    requirements = spec.get("nodes", {}).get("requirements", {})
+    if transport.get("policy") == "RequireRDMA" and not _speaks_rdma(spec):
+        transport["policy"] = "Auto"
+    if not transport.keys() & {"fabricRef", "rdma"}:
+        for name in ("rdma", "dpu"):
+            requirements.pop(name, None)
+    wanted, devices = requirements.get("rdma", {}), transport.get("rdma", {})
+    if "linkType" in wanted and "linkType" in devices:
+        wanted["linkType"] = devices["linkType"]
+    return spec
+
+
 def specs() -> Strategy:
     """Return the specs of deployments that obey every rule of the API and name versions that exist."""
     fields = _object(
         {"model": _MODELS, "cache": _CACHES},
         replicas=st.integers(0, 1000),
         engine=_engines(),
+        transport=_TRANSPORTS,
         nodes=_NODES,
         rollout=_object({}, maxUnavailable=st.integers(1, 100), drainSeconds=st.integers(1, 3600)),
         observability=_OBSERVABILITY,
         workload=_object({"conversations": _TOKENS, "contextTokens": _TOKENS}, newTokens=_TOKENS, answerTokens=_TOKENS),
     )
-    return fields.map(_align_chunks)
+    return fields.map(_align_chunks).map(_align_transport)
 
 
 @cache

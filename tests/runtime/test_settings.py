@@ -10,6 +10,7 @@ from inference_cache.runtime.settings import SettingError, read_settings
 def test_defaults_need_no_variable() -> None:
     settings = read_settings({})
     assert (settings.lease_seconds, settings.resync_seconds, settings.workers) == (12, 300, 16)
+    assert settings.discovery_seconds == 60
     assert (settings.health_address, settings.log_level) == (("0.0.0.0", 8080), "INFO")  # noqa: S104 - the documented default
     assert (settings.kubeconfig, settings.engine_image) == (None, None)
     assert settings.namespace
@@ -25,6 +26,7 @@ def test_every_variable_has_its_effect() -> None:
             "INFERENCE_CACHE_HEALTH_ADDRESS": "127.0.0.1:9090",
             "INFERENCE_CACHE_LEASE_SECONDS": "3",
             "INFERENCE_CACHE_RESYNC_SECONDS": "3600",
+            "INFERENCE_CACHE_DISCOVERY_SECONDS": "7",
             "INFERENCE_CACHE_WORKERS": "64",
             "INFERENCE_CACHE_LOG_LEVEL": "debug",
         }
@@ -34,7 +36,7 @@ def test_every_variable_has_its_effect() -> None:
     assert (settings.namespace, settings.engine_image) == ("platform", "engine:v2")
     assert settings.health_address == ("127.0.0.1", 9090)
     assert (settings.lease_seconds, settings.resync_seconds, settings.workers) == (3, 3600, 64)
-    assert settings.log_level == "DEBUG"
+    assert (settings.discovery_seconds, settings.log_level) == (7, "DEBUG")
 
 
 def test_identity_is_never_the_same_twice() -> None:
@@ -55,6 +57,8 @@ def test_an_empty_variable_counts_as_unset(name: str) -> None:
         ("LEASE_SECONDS", "soon", "from 3 to 60"),
         ("RESYNC_SECONDS", "4", "from 5 to 3600"),
         ("RESYNC_SECONDS", "3601", "from 5 to 3600"),
+        ("DISCOVERY_SECONDS", "0", "from 1 to 3600"),
+        ("DISCOVERY_SECONDS", "3601", "from 1 to 3600"),
         ("WORKERS", "0", "from 1 to 64"),
         ("WORKERS", "65", "from 1 to 64"),
         ("LOG_LEVEL", "LOUD", "write DEBUG, INFO, WARNING or ERROR"),

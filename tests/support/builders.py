@@ -10,17 +10,20 @@ import yaml
 from inference_cache.api.parsing import parse_spec
 from inference_cache.domain import names
 from inference_cache.domain.assemble import Platform, assemble
+from inference_cache.domain.attachment import Variant
 from inference_cache.domain.defaults import Settled, settle
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.manifest import Manifest
 from inference_cache.domain.node_facts import NodeFacts, Taint
 from inference_cache.domain.pod_facts import PodFacts
+from inference_cache.domain.pod_transport import Make
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity, Scope
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLE: Final = ROOT / "manifests" / "samples" / "nemotron-70b.yaml"
+FABRIC_SAMPLE: Final = ROOT / "manifests" / "samples" / "fabric-shared-macvlan.yaml"
 IDENTITY: Final = Identity("nemotron-70b", "inference", "11111111-2222-3333-4444-555555555555")
 PLATFORM: Final = Platform("inference-cache-system", kubernetes=(1, 37))
 REMOVED: Final = object()
@@ -31,6 +34,31 @@ def load_sample() -> dict[str, Any]:
     """Return the reference deployment."""
     body: dict[str, Any] = yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
     return body
+
+
+def load_fabric() -> dict[str, Any]:
+    """Return a fabric that the operator makes."""
+    body: dict[str, Any] = yaml.safe_load(FABRIC_SAMPLE.read_text(encoding="utf-8"))
+    return body
+
+
+def load_report() -> dict[str, Any]:
+    """Return a report of a node with one adapter."""
+    device = {
+        "pciAddress": "0000:3f:00.0",
+        "vendor": "15b3",
+        "device": "1021",
+        "interface": "ens3f0np0",
+        "rdmaDevice": "mlx5_0",
+        "function": "Physical",
+        "ports": [{"number": 1, "linkLayer": "Ethernet", "state": "ACTIVE", "rateGbps": 200}],
+    }
+    return {
+        "apiVersion": "inferencecache.io/v1alpha1",
+        "kind": "NodeCapabilityReport",
+        "metadata": {"name": "node-1"},
+        "report": {"probedAt": "2026-01-31T12:00:00Z", "validSeconds": 900, "gpus": 8, "devices": [device]},
+    }
 
 
 def change(body: Any, path: str, value: Any) -> None:
@@ -115,18 +143,22 @@ def build_pod(
     terminating: bool = False,
     problem: tuple[Reason, str] | None = None,
     config_maps: tuple[str, ...] = (),
+    variant: Variant | None = None,
+    workload_hash: str = "",
+    **facts: Any,
 ) -> PodFacts:
-    """Return an engine pod of the sample."""
+    """Return an engine pod of the sample, with other facts by name."""
     name = f"{IDENTITY.name}-{ordinal}"
     return PodFacts(
         namespace=IDENTITY.namespace,
         name=name,
-        uid=f"uid-{name}",
+        uid=facts.pop("uid", f"uid-{name}"),
         resource_version="1",
         deployment=IDENTITY.name,
-        revision=revision,
+        make=Make(revision, variant, workload_hash),
         ready=ready,
         terminating=terminating,
         problem=problem,
         config_maps=config_maps,
+        **({"node": "node-1"} | facts),
     )

@@ -7,7 +7,7 @@ import pytest
 from inference_cache.domain import names
 from inference_cache.domain.desired import agent as agent_builder
 from inference_cache.domain.desired import build_desired
-from inference_cache.domain.desired.agent import AGENT_MOUNT
+from inference_cache.domain.desired.agent import AGENT_MOUNT, FETCH_FILES
 from inference_cache.domain.fingerprint import MODELS_ROOT, weights_path
 from inference_cache.domain.kinds import CONFIG_MAP
 from inference_cache.domain.manifest import Manifest
@@ -54,7 +54,7 @@ def test_fetcher_comes_with_a_config_map_of_a_fixed_name(changes: dict[str, obje
     scope = build_sample_scope(changes)
     agent = _find_config_maps(scope)["nemotron-70b-agent"]
     folder = ROOT / "operator" / "cache_agent"
-    assert agent.body["data"] == {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    assert agent.body["data"] == {name: (folder / name).read_text(encoding="utf-8") for name in FETCH_FILES}
     assert "immutable" not in agent.body, "another version's programs take their place without a new template"
     container = find_container(scope, names.WEIGHTS_CONTAINER)
     assert container["command"] == ["python3", "-m", "cache_agent.fetch"]

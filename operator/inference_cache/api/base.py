@@ -32,6 +32,8 @@ class Rule:
         got: The same in Python.
         path: CEL field path (such as ".tiers") that the API server reports instead of the object, if any.
         secret: The refused value may be a credential, so our own messages never show it.
+        transition: The expression compares with `oldSelf`, so that it holds for every object that is looked at alone; the
+            API server judges it at updates, and there is no Python twin.
     """
 
     cel: str
@@ -41,6 +43,7 @@ class Rule:
     got: Callable[[Any], object] | None = None
     path: str = ""
     secret: bool = False
+    transition: bool = False
 
     def to_schema(self) -> dict[str, str]:
         """Return the rule as an entry of x-kubernetes-validations."""

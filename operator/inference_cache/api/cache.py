@@ -11,6 +11,7 @@ from .base import PORT, ApiModel, Rule, count_set, ruled
 from .quantities import MemorySize
 from .references import ConfigMapKeyRef, SecretRef
 from .resources import ResourceOverrides
+from .store_plugin import RDMADialect, StorePlugin
 
 
 class Pages(StrEnum):
@@ -97,6 +98,7 @@ class StoreClient(StrEnum):
     AUTO = "Auto"
     LMCACHE_S3 = "LMCacheS3"
     NIXL = "NIXL"
+    PLUGIN = "Plugin"
 
 
 class AfterLoad(StrEnum):
@@ -150,6 +152,20 @@ class ObjectStoreTier(ApiModel):
             path=".endpoint",
         ),
         Rule(
+            cel="(has(self.client) && self.client == 'Plugin') == has(self.plugin)",
+            message="client Plugin needs plugin, and plugin needs client Plugin; write both, or neither",
+            holds=lambda m: (m.client is StoreClient.PLUGIN) == (m.plugin is not None),
+            got_cel="has(self.plugin) ? 'plugin without client Plugin' : 'client Plugin without plugin'",
+            got=lambda m: "plugin without client Plugin" if m.plugin is not None else "client Plugin without plugin",
+        ),
+        Rule(
+            cel="!has(self.rdmaDialect) || !has(self.client) || self.client in ['Auto', 'NIXL']",
+            message="rdmaDialect must be set with client NIXL or Auto only, as LMCacheS3 speaks TCP and an adapter has its own parameters; write client: NIXL, or remove rdmaDialect",
+            holds=lambda m: m.rdma_dialect is None or m.client in {None, StoreClient.AUTO, StoreClient.NIXL},
+            got_cel="'client ' + self.client",
+            got=lambda m: f"client {m.client.value}",
+        ),
+        Rule(
             cel="!(has(self.client) && self.client == 'LMCacheS3' && has(self.addressing) && self.addressing == 'Path')",
             message="client LMCacheS3 must not be combined with addressing Path, which it does not know (LMCache#3376); write client: NIXL or Auto, or addressing: VirtualHost",
             holds=lambda m: not (m.client is StoreClient.LMCACHE_S3 and m.addressing is Addressing.PATH),
@@ -185,7 +201,11 @@ class ObjectStoreTier(ApiModel):
     credentials: ObjectStoreCredentials
     """Credentials for the bucket."""
     client: StoreClient | None = None
-    """Client of the cache server. LMCacheS3 is in every image; NIXL knows path addressing and private authorities, and needs an image whose LMCache was built with it. Without it: Auto, LMCacheS3 where it can do the job. Part of the layout fingerprint, as the two name objects differently."""
+    """Client of the cache server. LMCacheS3 is in every image; NIXL knows path addressing, private authorities and, with rdmaDialect, RDMA, and needs an image whose LMCache was built with it; Plugin is a vendor's adapter. Without it: Auto, LMCacheS3 where it can do the job and NIXL where addressing, tls or rdmaDialect ask for more. Part of the layout fingerprint, as they name objects differently."""
+    plugin: StorePlugin | None = None
+    """Adapter of a vendor, with client Plugin. Its module must be in the image."""
+    rdma_dialect: RDMADialect | None = None
+    """How the NIXL client asks this store for RDMA; Dell is what NIXL knows. With client Auto it chooses NIXL. Without it: NIXL speaks TCP to the store, whatever the fabric can do."""
     max_in_flight_loads: Annotated[int, Field(ge=1, le=64)] | None = None
     """Look-ups that load from the store at a time (--l2-prefetch-max-in-flight). The memory tier must hold that many contexts of maxModelLen. Without it: as many as fit, at most 8."""
     after_load: AfterLoad | None = None

@@ -1,85 +1,122 @@
-"""The fields of the spec by their paths: which an object has, what they mean, and which one a misspelt name stands for."""
+"""The fields of what people write, by their paths: which an object has, what they mean, and which one a misspelt name stands for."""
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
+from .base import ApiModel
 from .schema import build_schema
-from .v1alpha1 import InferenceCacheDeploymentSpec
 
-Location = Sequence[int | str]
-"""Keys and positions from the spec to a place in it."""
-
-# What other tools and Kubernetes itself call things that have a field here.
-OTHER_NAMES: Final = {
-    "accesskeyid": ("spec.cache.tiers[].objectStore.credentials.secretRef",),
-    "args": ("spec.engine.extraArgs",),
-    "ca": ("spec.cache.tiers[].objectStore.tls.caRef",),
-    "cabundle": ("spec.cache.tiers[].objectStore.tls.caRef",),
-    "dram": ("spec.cache.tiers[].memory",),
-    "env": ("spec.engine.extraEnv",),
-    "extraarguments": ("spec.engine.extraArgs",),
-    "extraenvironment": ("spec.engine.extraEnv",),
-    "forcepathstyle": ("spec.cache.tiers[].objectStore.addressing",),
-    "gpucount": ("spec.engine.tensorParallelSize",),
-    "gpus": ("spec.engine.tensorParallelSize",),
-    "hftoken": ("spec.model.source.huggingFace.tokenSecretRef",),
-    "l1": ("spec.cache.tiers[].memory",),
-    "l1sizegb": ("spec.cache.tiers[].memory.size",),
-    "l2": ("spec.cache.tiers[].objectStore",),
-    "maxmodellength": ("spec.model.maxModelLen",),
-    "nodeselector": ("spec.nodes.selector",),
-    "pathstyle": ("spec.cache.tiers[].objectStore.addressing",),
-    "pvc": ("spec.model.source.persistentVolumeClaim",),
-    "s3": ("spec.cache.tiers[].objectStore",),
-    "secretaccesskey": ("spec.cache.tiers[].objectStore.credentials.secretRef",),
-    "servedmodelname": ("spec.model.name",),
-    "token": ("spec.model.source.huggingFace.tokenSecretRef",),
-    "tp": ("spec.engine.tensorParallelSize",),
-    "valuefrom": ("spec.engine.extraEnv[].secretKeyRef",),
-}
 # Names that stand in too many places to be a hint, unless the place is below the one where the name was written.
 _COMMON: Final = frozenset({"image", "key", "memory", "name", "path", "resources", "revision", "value"})
 _CUTOFF: Final = 0.6
 
 
-@cache
-def load_schema() -> dict[str, Any]:
-    """Return the structural schema of the spec, as the CRD holds it."""
-    return build_schema(InferenceCacheDeploymentSpec)
+@dataclass(frozen=True)
+class Form:
+    """The part of a kind's objects that people write, with what messages need to know of it.
+
+    Attributes:
+        root: Name of the part, spec or report.
+        examples: A line of YAML by path, whose list positions are left out.
+        other_names: Paths by what other tools call the same thing, without capitals and punctuation.
+        images: Paths of images, in which a password may be before an '@'.
+        hatches: Paths below which any value may be a credential that was put there by mistake, with the one field of them
+            that is none.
+    """
+
+    root: str
+    model: type[ApiModel]
+    examples: Mapping[str, str] = field(default_factory=dict)
+    other_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    hatches: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """The structural schema, as the CRD holds it."""
+        return build_schema(self.model)
+
+    @cached_property
+    def paths_by_name(self) -> Mapping[str, list[str]]:
+        """Where fields are, by their flattened names."""
+        found: dict[str, list[str]] = {}
+        for path in _walk(self.schema, self.root):
+            found.setdefault(flatten(path.rpartition(".")[2]), []).append(path)
+        return found
 
 
-def format_path(location: Location) -> str:
-    """Return a location as messages write it, such as spec.cache.tiers[1].memory."""
-    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+@dataclass(frozen=True)
+class Place:
+    """A place in a form.
 
+    Attributes:
+        parts: Keys and positions that lead to it.
+    """
 
-def generalize(location: Location) -> str:
-    """Return a location without positions, such as spec.cache.tiers[].memory."""
-    return "spec" + "".join("[]" if isinstance(part, int) else f".{part}" for part in location)
+    form: Form
+    parts: tuple[int | str, ...] = ()
 
+    @property
+    def last(self) -> int | str:
+        """The last key or position; empty for the root."""
+        return self.parts[-1] if self.parts else ""
 
-def find_schema(location: Location) -> dict[str, Any]:
-    """Return the schema of a place; an empty one where the spec has no such place."""
-    node = load_schema()
-    for part in location:
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
-    return node
+    @property
+    def around(self) -> "Place":
+        """The place of the object or list around it."""
+        return Place(self.form, self.parts[:-1])
 
+    @property
+    def path(self) -> str:
+        """As messages write it, such as spec.cache.tiers[1].memory."""
+        return self.form.root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.parts)
 
-def is_required(location: Location) -> bool:
-    """Whether the object around a field must have it; the spec itself is required too."""
-    return not location or location[-1] in find_schema(location[:-1]).get("required", [])
+    @property
+    def general_path(self) -> str:
+        """Without positions, such as spec.cache.tiers[].memory."""
+        return self.form.root + "".join("[]" if isinstance(part, int) else f".{part}" for part in self.parts)
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What the schema says of it; empty where there is no such place."""
+        node = self.form.schema
+        for part in self.parts:
+            if isinstance(part, int):
+                node = node.get("items", {})
+            else:
+                node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+        return node
 
-def list_fields(location: Location) -> list[str]:
-    """Return the names of the fields that the object at a place may have."""
-    return list(find_schema(location).get("properties", {}))
+    @property
+    def required(self) -> bool:
+        """Whether the object around it must have it; the root is required too."""
+        return not self.parts or self.last in self.around.schema.get("required", [])
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the fields that the object there may have."""
+        return list(self.schema.get("properties", {}))
+
+    @property
+    def example(self) -> str:
+        """A line of YAML that may be written there; empty where there is none."""
+        return self.form.examples.get(self.general_path, "")
+
+    def step(self, part: int | str) -> "Place":
+        """Return the place of a field or an item of it."""
+        return Place(self.form, (*self.parts, part))
+
+    def find_elsewhere(self, name: str) -> Sequence[str]:
+        """Return the paths of fields of that name, or of what other tools call so, below it or else anywhere."""
+        plain = flatten(name)
+        found = self.form.other_names.get(plain) or self.form.paths_by_name.get(plain, [])
+        here = self.general_path
+        below = [path for path in found if path.startswith((f"{here}.", f"{here}["))]
+        return below or ([] if name in _COMMON else found)
 
 
 def find_nearest(name: str, known: Sequence[str]) -> str | None:
@@ -93,14 +130,6 @@ def find_nearest(name: str, known: Sequence[str]) -> str | None:
     return plain[best]
 
 
-def find_elsewhere(name: str, around: Location) -> Sequence[str]:
-    """Return the paths of fields of that name, or of what other tools call so, below a place or else anywhere."""
-    plain = flatten(name)
-    found = OTHER_NAMES.get(plain) or _index_names().get(plain, [])
-    below = [path for path in found if path.startswith((f"{generalize(around)}.", f"{generalize(around)}["))]
-    return below or ([] if name in _COMMON else found)
-
-
 def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, other, one).ratio()
 
@@ -108,14 +137,6 @@ def _likeness(one: str, other: str) -> float:
 def flatten(name: str) -> str:
     """Return a name without capitals and punctuation, in which snake_case and camelCase are the same."""
     return re.sub("[^a-z0-9]", "", name.lower())
-
-
-@cache
-def _index_names() -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for path in _walk(load_schema(), "spec"):
-        found.setdefault(flatten(path.rpartition(".")[2]), []).append(path)
-    return found
 
 
 def _walk(node: Mapping[str, Any], path: str) -> Iterator[str]:

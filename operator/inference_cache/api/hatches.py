@@ -122,7 +122,7 @@ OWNED_PREFIXES: Final[dict[str, str]] = {
 _ARGUMENT_PATTERN: Final = "^--[a-z0-9][a-z0-9-]*(=.*)?$"
 # Written without what only one of the two regular expression engines knows (RE2 in CEL, re here). A token begins a word,
 # or words such as task-oriented-parsing would hold one.
-_CREDENTIAL_PATTERN: Final = (
+CREDENTIAL_PATTERN: Final = (
     "(^|[^A-Za-z0-9])((AKIA|ASIA)[A-Z0-9]{12}|hf_[A-Za-z0-9]{16}|sk-[A-Za-z0-9_-]{16}|gh[a-z]_[A-Za-z0-9]{20}"
     "|github_pat_[A-Za-z0-9_]{16}|eyJ[A-Za-z0-9_-]{16}|nvapi-[A-Za-z0-9_-]{16}|glpat-[A-Za-z0-9_-]{16}|xox[a-z]-[A-Za-z0-9-]{10}"
     "|(?i:bearer)( |%20)[A-Za-z0-9._~+/=-]{8}"
@@ -138,10 +138,13 @@ _SENSITIVE_NAME_PATTERN: Final = (
     "|(^|_)OTLP_([A-Z]+_)?HEADERS(_|$)"
 )
 
+# What people call credentials, in whatever case and with or without '_'.
+SENSITIVE_KEY_PATTERN: Final = "(?i:(access|api|private|secret)[-_]?key|passw|passphrase|secret|credential|(^|hf|hub|auth|access|api|bearer|session)[-_]?token$)"
+
 
 def looks_like_credential(text: str) -> bool:
     """Whether a text has the form of a well-known kind of key or token, or a URL with a password."""
-    return bool(re.search(_CREDENTIAL_PATTERN, text))
+    return bool(re.search(CREDENTIAL_PATTERN, text))
 
 
 def may_name_user(image: str) -> bool:
@@ -186,7 +189,7 @@ _ARGUMENT = Rule(
     secret=True,
 )
 _NO_CREDENTIAL_ARGUMENTS = Rule(
-    cel=f"self.all(item, !item.matches('{_CREDENTIAL_PATTERN}'))",
+    cel=f"self.all(item, !item.matches('{CREDENTIAL_PATTERN}'))",
     message="must not hold a credential, as everybody who may see pods could read it; move it into a Secret and refer to it in engine.extraEnv",
     holds=lambda items: not any(looks_like_credential(item) for item in items),
     # Only the option: the API server could not tell it from the value.
@@ -268,7 +271,7 @@ class EnvironmentVariable(ApiModel):
             got=lambda m: "none" if m.value is None else "both",
         ),
         Rule(
-            cel=f"!has(self.value) || !(self.name.matches('{_SENSITIVE_NAME_PATTERN}') || self.value.matches('{_CREDENTIAL_PATTERN}'))",
+            cel=f"!has(self.value) || !(self.name.matches('{_SENSITIVE_NAME_PATTERN}') || self.value.matches('{CREDENTIAL_PATTERN}'))",
             message="must not hold a credential as value, as everybody who may see pods could read it; move it into a Secret and use secretKeyRef",
             holds=lambda m: (
                 m.value is None or not (re.search(_SENSITIVE_NAME_PATTERN, m.name) or looks_like_credential(m.value))

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import LABEL_VALUE, ApiModel, Rule, UniqueItems, ruled
-from .quantities import MemorySize
+from .base import LABEL_VALUE, ApiModel, Rule, ruled
+from .node_requirements import NodeRequirements
 
 
 class TolerationOperator(StrEnum):
@@ -68,37 +68,6 @@ class Toleration(ApiModel):
     """Effect of the taint. Without it: every effect."""
 
 
-_GPU_PRODUCT = Rule(
-    cel=f"self.matches('{LABEL_VALUE}')",
-    message=(
-        "must be a GPU family such as H200, or a value of the label nvidia.com/gpu.product, which has no blanks, such as "
-        "NVIDIA-H200; copy it from kubectl get nodes -L nvidia.com/gpu.product"
-    ),
-    holds=lambda text: bool(re.fullmatch(LABEL_VALUE, text)),
-)
-GPUProduct = Annotated[str, *ruled(_GPU_PRODUCT, min_length=1, max_length=63)]
-
-
-class GPURequirements(ApiModel):
-    """What the GPUs of a node must be."""
-
-    products: Annotated[list[GPUProduct], *ruled(unique=UniqueItems(), min_length=1, max_length=16)] | None = None
-    """Accepted GPU models: a family that the operator knows (H100, H200, B200, ...; docs/reference/gpu-products.md) or an exact value of the label nvidia.com/gpu.product. Without it: any."""
-    min_memory_per_gpu: Annotated[MemorySize | None, Field(alias="minMemoryPerGPU")] = None
-    """Least memory of each GPU, as the label nvidia.com/gpu.memory tells (MiB). Without it: any."""
-    driver_major_at_least: Annotated[int, Field(ge=400, le=9999)] | None = None
-    """Least major version of the NVIDIA driver, as the label nvidia.com/cuda.driver-version.major tells. Without it: any."""
-
-
-class NodeRequirements(ApiModel):
-    """What a node must have to be eligible."""
-
-    gpu: GPURequirements | None = None
-    """GPU requirements. The count comes from engine.tensorParallelSize."""
-    memory: MemorySize | None = None
-    """Least allocatable memory. Without it: what one replica requests."""
-
-
 def _list_bad_keys(labels: dict[str, str]) -> list[str]:
     return [key for key in labels if not re.fullmatch(_LABEL_KEY_PATTERN, key) or key.find("/") > 253]
 
@@ -122,12 +91,13 @@ _LABEL_VALUES = Rule(
     got=lambda labels: _list_bad_values(labels)[0],
 )
 LabelValue = Annotated[str, Field(max_length=63)]
+LabelSelector = Annotated[dict[str, LabelValue], *ruled(_LABEL_KEYS, _LABEL_VALUES, max_length=16)]
 
 
 class Nodes(ApiModel):
     """On which nodes engine pods may run."""
 
-    selector: Annotated[dict[str, LabelValue], *ruled(_LABEL_KEYS, _LABEL_VALUES, max_length=16)] | None = None
+    selector: LabelSelector | None = None
     """Labels that a node must carry."""
     tolerations: (
         Annotated[list[Toleration], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"})] | None

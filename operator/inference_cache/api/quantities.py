@@ -42,9 +42,9 @@ def parse_quantity(text: str) -> int:
 
 def parse_allocatable(text: str) -> int:
     """Return the whole units that a node reports; fractions such as 31900m or 1.5 round down, nonsense counts as 0."""
-    if match := re.match(r"^([0-9]+)m$", text):
+    if match := re.match(r"^([0-9]{1,18})m$", text):
         return int(match.group(1)) // 1000
-    if match := re.match(r"^([0-9]+)[.][0-9]+$", text):
+    if match := re.match(r"^([0-9]{1,18})[.][0-9]+$", text):
         return int(match.group(1))
     try:
         return parse_quantity(text)

@@ -12,6 +12,13 @@ from typing import Any, Final
 
 # Names that are written in another way than PascalCase by everybody, and why they may stand in enums.
 KNOWN_NAMES: Final = {
+    "DHCP": "a protocol's name",
+    "DPU": "data processing unit",
+    "IPCLock": "a Linux capability's name",
+    "IPoIB": "a protocol's name",
+    "NIC": "network interface card",
+    "NVIPAM": "a project's name",
+    "SRIOV": "a standard's name",
     "ARC": "adaptive replacement cache, a policy's name",
     "BFloat16": "a number format's name",
     "FP8": "a number format's name",

@@ -8,8 +8,8 @@ from .base import ApiModel
 
 MAX_EXAMPLES: Final = 10
 
-_KEYED_BY_TYPE: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
-_KEYED_BY_REASON: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
+KEYED_BY_TYPE: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+KEYED_BY_REASON: Final = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Generation = Annotated[int, Field(ge=0)]
@@ -50,8 +50,14 @@ class NodeStatus(ApiModel):
     """Nodes that match spec.nodes.selector and whose taints are tolerated."""
     eligible: Count
     """Candidates that meet every requirement."""
+    rdma: Count | None = None
+    """Eligible nodes that can reach the object store over RDMA; absent where nobody asks for RDMA."""
+    without_rdma: (
+        Annotated[list[NodeReasonCount], Field(max_length=MAX_EXAMPLES, json_schema_extra=KEYED_BY_REASON)] | None
+    ) = None
+    """Why the other eligible nodes cannot."""
     ineligible: (
-        Annotated[list[NodeReasonCount], Field(max_length=MAX_EXAMPLES, json_schema_extra=_KEYED_BY_REASON)] | None
+        Annotated[list[NodeReasonCount], Field(max_length=MAX_EXAMPLES, json_schema_extra=KEYED_BY_REASON)] | None
     ) = None
     """Why the other candidates do not."""
 
@@ -69,6 +75,63 @@ class Rendered(ApiModel):
     """How the object store is reached: TCP, or None without an object store tier."""
     tiers: Annotated[str, Field(max_length=64)]
     """Tiers from fast to slow, for instance 1200Gi+S3."""
+
+
+class PodsOfTransport(ApiModel):
+    """Pods that run over one transport."""
+
+    transport: Annotated[str, Field(json_schema_extra={"enum": ["RDMA", "TCP", "None", "Unknown"]})]
+    """RDMA and TCP as the pod's preflight decided; None without the object store tier; Unknown before it told."""
+    count: Count
+    """How many pods."""
+    examples: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=3)]
+    """A few of them."""
+
+
+class PodAttachment(ApiModel):
+    """What one pod got, as network-status and its preflight tell."""
+
+    pod: Annotated[str, Field(max_length=253)]
+    """Name of the pod."""
+    interfaces: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=8)] | None = None
+    """Secondary interfaces, each as NAME ADDRESS DEVICE."""
+    devices: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=8)] | None = None
+    """RDMA devices that the pod could open."""
+    cause: Annotated[str, Field(max_length=64)] | None = None
+    """Reason why it does not use RDMA."""
+
+
+class TransportStatus(ApiModel):
+    """How the object store is reached."""
+
+    decision: Annotated[str, Field(json_schema_extra={"enum": ["RDMA", "TCP", "None"]})]
+    """Which pods are rendered now: RDMA with devices and networks, TCP without, None without an object store tier."""
+    effective: Annotated[str, Field(max_length=64)]
+    """What runs, such as RDMA, or RDMA 3, TCP 1."""
+    evidence: Annotated[str, Field(json_schema_extra={"enum": ["Proven", "Unverified", "None"]})]
+    """Proven: every pod on RDMA has moved bytes over it in its preflight. Unverified: devices, links and addresses were checked, and no bytes were moved. None: no pod uses RDMA."""
+    pods: (
+        Annotated[
+            list[PodsOfTransport],
+            Field(
+                max_length=4,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["transport"]},
+            ),
+        ]
+        | None
+    ) = None
+    """Pods by transport."""
+    attachments: (
+        Annotated[
+            list[PodAttachment],
+            Field(
+                max_length=MAX_EXAMPLES,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]},
+            ),
+        ]
+        | None
+    ) = None
+    """What pods got, those with trouble first."""
 
 
 Amount = Annotated[str, Field(max_length=20)]
@@ -160,7 +223,7 @@ class InferenceCacheDeploymentStatus(ApiModel):
 
     observed_generation: Generation | None = None
     """Generation of the spec that this status speaks of."""
-    conditions: Annotated[list[Condition], Field(max_length=16, json_schema_extra=_KEYED_BY_TYPE)] | None = None
+    conditions: Annotated[list[Condition], Field(max_length=16, json_schema_extra=KEYED_BY_TYPE)] | None = None
     """Ready is the summary, Stalled says that someone must act, the rest name one cause each; readable by kstatus."""
     replicas: Count | None = None
     """Pods that exist."""
@@ -182,3 +245,5 @@ class InferenceCacheDeploymentStatus(ApiModel):
     """What the capacity plan predicts."""
     nodes: NodeStatus | None = None
     """Which nodes can run a replica."""
+    transport: TransportStatus | None = None
+    """How the object store is reached."""

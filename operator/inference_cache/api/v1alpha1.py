@@ -16,6 +16,8 @@ from .model import Model
 from .nodes import Nodes
 from .observability import Observability
 from .rollout import Rollout
+from .transport import Transport
+from .transport_rules import TRANSPORT_RULES
 from .workload import Workload
 
 GROUP: Final = "inferencecache.io"
@@ -52,6 +54,7 @@ class InferenceCacheDeploymentSpec(ApiModel):
             got=lambda m: f"{m.cache.chunk_tokens} with blocks of {m.engine.block_tokens}",
             path=".cache.chunkTokens",
         ),
+        *TRANSPORT_RULES,
     )
 
     model: Model
@@ -62,6 +65,8 @@ class InferenceCacheDeploymentSpec(ApiModel):
     """The vLLM process."""
     cache: Cache
     """The KV cache below HBM."""
+    transport: Transport | None = None
+    """Way to the object store."""
     nodes: Nodes | None = None
     """Placement."""
     rollout: Rollout | None = None

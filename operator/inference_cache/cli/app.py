@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from inference_cache import __version__
 
-from . import explain, lint, nodes, plan, render
+from . import explain, fabrics, lint, nodes, plan, render
 from .failure import CommandError
 from .options import Format, Output
 
@@ -27,11 +27,12 @@ Examples:
   icd render -f deployment.yaml           what would be created for it?
   icd explain nemotron-70b                why is it not ready, and what mends it?
   icd nodes nemotron-70b                  which nodes can run it, and why not the others?
+  icd fabrics                             are the storage fabrics ready?
 
 Every command has a help of its own: icd explain --help."""
 
 # Each module has a function `register` that adds its command.
-_COMMANDS: Final = (lint, render, plan, explain, nodes)
+_COMMANDS: Final = (lint, render, plan, explain, nodes, fabrics)
 
 
 _DEBUG: Final = "ICD_DEBUG"

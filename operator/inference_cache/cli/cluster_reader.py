@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
 import aiohttp
@@ -13,12 +12,8 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import ConfigException
 
 from inference_cache.cluster.connection import Connection, connect
-from inference_cache.domain import names
-from inference_cache.domain.explanation import Observation
-from inference_cache.domain.kinds import DEPLOYMENT, LEASE, NODE, POD, STATEFUL_SET, Kind
+from inference_cache.domain.kinds import DEPLOYMENT, FABRIC, NODE, Kind
 from inference_cache.domain.node_facts import NodeFacts, project_node
-from inference_cache.domain.pod_facts import project_pod
-from inference_cache.domain.pod_trouble import EventFacts, project_event, project_troubles
 
 from .failure import CommandError
 from .kubeconfig import Access
@@ -26,9 +21,6 @@ from .kubeconfig import Access
 _REQUEST_SECONDS: Final = 10
 _TOTAL_SECONDS: Final = 60
 _PAGE: Final = 500
-_MAX_EVENTS: Final = 500
-_LEASE_SECONDS: Final = 60
-_CORE_EVENT: Final = Kind("v1", "Event", "events")
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -36,6 +28,10 @@ T = TypeVar("T")
 
 class ForbiddenError(CommandError):
     """The user may not read something."""
+
+
+class NotServedError(CommandError):
+    """The API server does not know a kind."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,12 @@ class ClusterReader:
         while True:
             params = {"limit": str(_PAGE), **query, **({"continue": token} if token else {})}
             page = await self._get(path, f"list {kind.plural}", kind, list(params.items()))
-            for item in (page or {}).get("items", []):
+            if page is None:
+                # A list of nothing is found; only a kind that is not served is not.
+                self._raise_unknown(kind)
+            for item in page.get("items", []):
                 yield item
-            token = (page or {}).get("metadata", {}).get("continue", "")
+            token = page.get("metadata", {}).get("continue", "")
             if not token:
                 return
 
@@ -81,66 +80,10 @@ class ClusterReader:
         """Return the facts of all nodes; of each page only these are kept."""
         return tuple([project_node(node) async for node in self.list_items(NODE)])
 
-    async def observe(self, namespace: str, name: str, operator_namespace: str) -> Observation:
-        """Return what an explanation needs. What the user may not read is left out and named."""
-        deployment = await self.read_deployment(namespace, name)
-        unread: list[str] = []
-
-        async def attempt(reading: Awaitable[T], missing: T) -> T:
-            try:
-                return await reading
-            except ForbiddenError as error:
-                unread.append(str(error))
-                return missing
-
-        pods, workload, events, nodes, lease = await asyncio.gather(
-            attempt(self._read_pods(namespace, name), None),
-            attempt(self.read(STATEFUL_SET, namespace, name), None),
-            attempt(self._read_events(namespace, name), ()),
-            attempt(self.read_nodes(), None),
-            attempt(self._describe_lease(operator_namespace), ""),
-        )
-        return Observation(
-            deployment=deployment,
-            pods=None if pods is None else tuple(project_pod(pod) for pod in pods),
-            troubles=tuple(trouble for pod in pods or () for trouble in project_troubles(pod)),
-            workload=workload,
-            events=events,
-            nodes=nodes,
-            lease=lease,
-            unread=tuple(unread),
-        )
-
-    async def _read_pods(self, namespace: str, name: str) -> list[Object] | None:
-        selector = names.selector_text(name)
-        return [pod async for pod in self.list_items(POD, namespace, labelSelector=selector)]
-
-    async def _read_events(self, namespace: str, name: str) -> tuple[EventFacts, ...]:
-        """Return warnings about the deployment, its StatefulSet and its pods."""
-        about = {f"{DEPLOYMENT.name}/{name}", f"{STATEFUL_SET.name}/{name}"}
-        found: list[EventFacts] = []
-        count = 0
-        async for event in self.list_items(_CORE_EVENT, namespace, fieldSelector="type!=Normal"):
-            count += 1
-            facts = project_event(event)
-            pod = facts.about.removeprefix(f"{POD.name}/{name}-")
-            if facts.about in about or (pod != facts.about and pod.isdecimal()):
-                found.append(facts)
-            if count >= _MAX_EVENTS:
-                break
-        return tuple(found)
-
-    async def _describe_lease(self, namespace: str) -> str:
-        lease = await self.read(LEASE, namespace, names.LEASE_NAME)
-        if lease is None:
-            return f"There is no Lease {names.LEASE_NAME} in namespace {namespace}: no operator has run there. If it is installed elsewhere, use --operator-namespace."
-        spec = lease.get("spec", {})
-        renewed = spec.get("renewTime")
-        if not renewed or not spec.get("holderIdentity"):
-            return f"Nobody holds the Lease {names.LEASE_NAME}: no operator leads."
-        age = (datetime.now(UTC) - datetime.fromisoformat(renewed)).total_seconds()
-        state = "so an operator leads" if age < _LEASE_SECONDS else "so no operator leads any more"
-        return f"{spec['holderIdentity']} renewed the operator's Lease {age:.0f} seconds ago, {state}."
+    async def read_fabric(self, spec: Mapping[str, Any]) -> Object | None:
+        """Return the InferenceCacheFabric that a spec names; None where it names none or there is none of that name."""
+        name = ((spec.get("transport") or {}).get("fabricRef") or {}).get("name")
+        return await self.read(FABRIC, None, name) if name else None
 
     async def _get(
         self, path: str, what: str, kind: Kind, params: list[tuple[str, str]] | None = None
@@ -171,13 +114,16 @@ class ClusterReader:
             ) from error
         return found
 
+    def _raise_unknown(self, kind: Kind) -> NoReturn:
+        raise NotServedError(
+            f"the cluster does not know {kind.plural}.{kind.group or 'v1'}",
+            "Install the operator's CRDs (kubectl apply --server-side -k manifests/base), or check the context.",
+        )
+
     def _raise(self, error: ApiException, what: str, kind: Kind) -> NoReturn:
         message = _read_message(error)
         if error.status == 404:
-            raise CommandError(
-                f"the cluster does not know {kind.plural}.{kind.group or 'v1'}",
-                "Install the operator's CRDs (kubectl apply --server-side -k manifests/base), or check the context.",
-            ) from error
+            self._raise_unknown(kind)
         if error.status == 401:
             raise CommandError(
                 f"the API server does not accept the credentials of context {self.access.context}", "Log in again."

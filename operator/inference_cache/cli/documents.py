@@ -1,4 +1,4 @@
-"""Reads deployments from files, folders and standard input, and remembers where each field stands.
+"""Reads deployments and fabrics from files, folders and standard input, and remembers where each field stands.
 
 YAML is read as the API server reads it: dates stay text, and a key that is written twice is an error.
 """
@@ -12,15 +12,14 @@ from typing import Any, Final
 
 import yaml
 
-from inference_cache.api.parsing import Violation, parse_spec
-from inference_cache.api.v1alpha1 import API_VERSION, GROUP, KIND, InferenceCacheDeploymentSpec
+from inference_cache.api.fabric import FABRIC_KIND
+from inference_cache.api.v1alpha1 import API_VERSION, GROUP, KIND
 
 from .failure import CommandError
 from .output import note
 
 _ENDINGS: Final = (".yaml", ".yml", ".json")
 _STDIN: Final = "-"
-_TOP_LEVEL: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _TIMESTAMP: Final = "tag:yaml.org,2002:timestamp"
 # Far more than deployments have a use for. What an alias stands for is written out again in each of its places.
 _MOST_REPEATED: Final = 100_000
@@ -40,7 +39,7 @@ class _Loader(yaml.CSafeLoader):
 
 @dataclass(frozen=True)
 class Document:
-    """One deployment as it was written.
+    """One deployment or fabric as it was written.
 
     Attributes:
         file: Where it was read from.
@@ -53,6 +52,11 @@ class Document:
     line: int
     body: dict[str, Any]
     _node: yaml.Node = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return str(self.body["kind"])
 
     @property
     def name(self) -> str:
@@ -81,11 +85,19 @@ class Document:
         return line
 
 
-def read_deployments(files: Sequence[str]) -> list[Document]:
-    """Return every deployment of the files.
+@dataclass(frozen=True)
+class Documents:
+    """What files hold."""
+
+    deployments: list[Document]
+    fabrics: list[Document]
+
+
+def read_documents(files: Sequence[str]) -> Documents:
+    """Return every deployment and fabric of the files.
 
     Raises:
-        CommandError: A file cannot be read, is not YAML, none of them holds a deployment, or two are of one name.
+        CommandError: A file cannot be read, is not YAML, none of them holds a deployment or fabric, or two are of one name.
     """
     found: list[Document] = []
     for file, text in _read_texts(files):
@@ -96,25 +108,22 @@ def read_deployments(files: Sequence[str]) -> list[Document]:
             f"A deployment begins with apiVersion: {API_VERSION} and kind: {KIND}.",
         )
     _refuse_twins(found)
-    return found
+    kinds = {kind: [item for item in found if item.kind == kind] for kind in (KIND, FABRIC_KIND)}
+    return Documents(kinds[KIND], kinds[FABRIC_KIND])
 
 
-def parse_document(document: Document) -> InferenceCacheDeploymentSpec | list[Violation]:
-    """Return the typed spec, or every violation that can be found without knowing the operator."""
-    found = [
-        Violation(str(key), "is no field of a deployment; remove it, or move it below spec")
-        for key in document.body
-        if key not in _TOP_LEVEL
-    ]
-    if not document.name:
-        found.append(
-            Violation("metadata.name", "is missing; write a name of at most 45 lower case letters, digits and '-'")
+def read_deployments(files: Sequence[str]) -> list[Document]:
+    """Return every deployment of the files.
+
+    Raises:
+        CommandError: As with `read_documents`, or there are fabrics alone.
+    """
+    found = read_documents(files).deployments
+    if not found:
+        raise CommandError(
+            f"no {KIND} in {', '.join(files)}", "They hold fabrics alone; name the deployment's file too."
         )
-    spec = document.body.get("spec")
-    if not isinstance(spec, dict):
-        return [*found, Violation("spec", "is missing or no mapping; docs/api.md lists its fields")]
-    parsed = parse_spec(document.name or "unnamed", spec)
-    return [*found, *parsed] if isinstance(parsed, list) else found or parsed
+    return found
 
 
 def _read_texts(files: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -181,7 +190,7 @@ def _list_deployments(file: str, number: int, node: yaml.Node, body: Any) -> Ite
             if child is not None:
                 yield from _list_deployments(file, number, child[1], item)
         return
-    if kind != KIND or not version.startswith(f"{GROUP}/"):
+    if kind not in {KIND, FABRIC_KIND} or not version.startswith(f"{GROUP}/"):
         note(f"Ignored: {' '.join(filter(None, (kind, str(_metadata(body).get('name') or ''))))} in {where}.")
         return
     if version != API_VERSION:
@@ -191,14 +200,14 @@ def _list_deployments(file: str, number: int, node: yaml.Node, body: Any) -> Ite
 
 def _refuse_twins(documents: Sequence[Document]) -> None:
     """Refuse a second deployment of a name: of two, a cluster would keep the one that is applied last."""
-    seen: dict[tuple[str | None, str], Document] = {}
+    seen: dict[tuple[str, str | None, str], Document] = {}
     for item in documents:
-        first = seen.setdefault((item.namespace, item.name), item)
+        first = seen.setdefault((item.kind, item.namespace, item.name), item)
         if first is item or not item.name:
             continue
         inside = f" in namespace {item.namespace}" if item.namespace else ""
         raise CommandError(
-            f"{KIND} {item.name}{inside} is written twice: in {first.where}, line {first.line}, and in {item.where}, line {item.line}",
+            f"{item.kind} {item.name}{inside} is written twice: in {first.where}, line {first.line}, and in {item.where}, line {item.line}",
             "Keep one of them.",
         )
 

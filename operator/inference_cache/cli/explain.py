@@ -29,8 +29,8 @@ Examples:
   icd explain nemotron-70b -o json | jq -r '.fix[0].steps[].command'
 
 \b
-It reads the deployment, its pods, StatefulSet and events, and the nodes, and
-never a Secret. Words such as <ACCESS_KEY> are for you to fill in. Exit code 1
+It reads the deployment, its pods, StatefulSet and events, its fabric, and the
+nodes with what other operators say of them, and never a Secret. Words such as <ACCESS_KEY> are for you to fill in. Exit code 1
 says that someone has to act."""
 
 
@@ -92,7 +92,9 @@ def explain(
 async def _explain_one(reader: "ClusterReader", target: "Target") -> "Explanation":
     from inference_cache.domain.explain import explain as explain_deployment  # noqa: PLC0415 - slow
 
-    seen = await reader.observe(target.namespace, target.name, target.operator_namespace)
+    from .observation import observe  # noqa: PLC0415
+
+    seen = await observe(reader, target.namespace, target.name, target.operator_namespace)
     return explain_deployment(seen, target)
 
 

@@ -1,11 +1,11 @@
 """An explanation in its stable form for programs, and as text for people."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from inference_cache.domain.explanation import Explanation, Link
-from inference_cache.domain.remedies import Command, Edit, Fix, Step
+from inference_cache.domain.remedies import Command, Fix, Step
 
 from .output import Line
 
@@ -25,8 +25,8 @@ def build_document(found: Explanation) -> dict[str, Any]:
         **build_short(found),
         "chain": [_build_link(link) for link in found.chain],
         "evidence": list(found.evidence),
-        "fix": [_build_fix(fix) for fix in found.fixes],
-        "others": [{**_build_link(item.link), "fix": [_build_fix(fix) for fix in item.fixes]} for item in found.others],
+        "fix": [build_fix(fix) for fix in found.fixes],
+        "others": [{**_build_link(item.link), "fix": [build_fix(fix) for fix in item.fixes]} for item in found.others],
         "inEffect": dict(found.effect or {}),
         "notRead": list(found.unread),
     }
@@ -44,8 +44,8 @@ def build_short(found: Explanation) -> dict[str, Any]:
 
 
 def find_cause(found: Explanation) -> str:
-    """Return the reason to mend; nodes' own reasons, which follow NoEligibleNodes, are details of it."""
-    reasons = [link.reason for link in found.chain if link.subject != "Nodes"]
+    """Return the reason to mend; what nodes, objects and pods show as examples are details of it."""
+    reasons = [link.reason for link in found.chain if not link.detail]
     return reasons[-1] if reasons else ""
 
 
@@ -53,7 +53,8 @@ def _build_link(link: Link) -> dict[str, str]:
     return {"subject": link.subject, "status": link.status, "reason": link.reason, "message": link.message}
 
 
-def _build_fix(fix: Fix) -> dict[str, Any]:
+def build_fix(fix: Fix) -> dict[str, Any]:
+    """Return a fix in its stable form."""
     return {"why": fix.why, "steps": [_build_step(step) for step in fix.steps]}
 
 
@@ -78,12 +79,12 @@ def format_explanation(found: Explanation) -> Iterator[Line]:
     if found.fixes:
         yield Line()
         yield Line("Fix" if any(fix.steps for fix in found.fixes) else "What to do", "bold")
-        yield from _format_fixes(found.fixes)
+        yield from format_fixes([build_fix(fix) for fix in found.fixes])
     for problem in found.others:
         yield Line()
         yield Line(f"Also: {_format_subject(problem.link)}: {problem.link.reason}", "bold")
         yield Line(f"  {problem.link.message}", "dim")
-        yield from _format_fixes(problem.fixes)
+        yield from format_fixes([build_fix(fix) for fix in problem.fixes])
     if not found.state.wrong:
         effect = (found.effect or {}).items()
         yield from _format_list(
@@ -113,23 +114,22 @@ def _format_list(title: str, items: Iterable[str]) -> Iterator[Line]:
             yield Line(f"  {item}")
 
 
-def _format_fixes(fixes: Sequence[Fix]) -> Iterator[Line]:
+def format_fixes(fixes: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    """Yield fixes in their stable form as text for people."""
     for number, fix in enumerate(fixes):
-        yield Line(f"  {'or: ' if number else ''}{fix.why}")
-        for step in fix.steps:
-            if isinstance(step, Command):
-                yield Line(f"    {step.text}", "cyan")
-                continue
-            yield Line(f"    {_format_edit(step)}")
-            if step.command:
-                yield Line(f"    {step.command}", "cyan")
+        yield Line(f"  {'or: ' if number else ''}{fix['why']}")
+        for step in fix["steps"]:
+            if "edit" in step:
+                yield Line(f"    {_format_edit(step['edit'])}")
+            if "command" in step:
+                yield Line(f"    {step['command']}", "cyan")
 
 
-def _format_edit(edit: Edit) -> str:
-    if edit.value is None:
-        return f"{edit.path}: {edit.how}"
-    value = edit.value if isinstance(edit.value, str) else json.dumps(edit.value, ensure_ascii=False)
-    return f"{edit.path}: write {value}"
+def _format_edit(edit: Mapping[str, Any]) -> str:
+    if "value" not in edit:
+        return f"{edit['path']}: {edit.get('how', '')}"
+    value = edit["value"]
+    return f"{edit['path']}: write {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
 
 
 def _format_subject(link: Link) -> str:

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from inference_cache.api.fabric import FABRIC_KIND
 from inference_cache.domain.assemble import Platform, assemble
 from inference_cache.domain.scope import Identity
 from inference_cache.domain.verdict import ConditionType
 
-from .documents import Document, parse_document
+from .documents import Document
+from .fabric_documents import check_fabric
+from .specs import parse_document
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class Finding:
 
 
 def check_document(document: Document, operator_namespace: str, image: str | None) -> list[Finding]:
-    """Return every violation of one deployment, in the order of lines."""
-    parsed = parse_document(document)
-    if isinstance(parsed, list):
+    """Return every violation of one deployment or fabric, in the order of lines."""
+    if document.kind == FABRIC_KIND:
+        found = [(item.field, item.message) for item in check_fabric(document)]
+    elif isinstance(parsed := parse_document(document), list):
         found = [(item.field, item.message) for item in parsed]
     else:
         identity = Identity(document.name, document.namespace or "default", "")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from inference_cache.api.crd import build_crd
+from inference_cache.api.crd import build_crd, build_fabric_crd, build_report_crd
 
 from .decision_pages import build_change_classes_page, build_fingerprint_page, build_versions_page
 from .reference import build_api_page, build_gpu_products_page, build_metrics_page, build_reasons_page
@@ -31,12 +31,14 @@ def dump_yaml(*documents: dict[str, Any]) -> str:
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
 
 
-def _crd() -> str:
-    return _HEADER + dump_yaml(build_crd())
+def _crd(build: Callable[[], dict[str, Any]]) -> Callable[[], str]:
+    return lambda: _HEADER + dump_yaml(build())
 
 
 GENERATED: Final[dict[str, Callable[[], str]]] = {
-    "crds/inferencecache.io_inferencecachedeployments.yaml": _crd,
+    "crds/inferencecache.io_inferencecachedeployments.yaml": _crd(build_crd),
+    "crds/inferencecache.io_inferencecachefabrics.yaml": _crd(build_fabric_crd),
+    "crds/inferencecache.io_nodecapabilityreports.yaml": _crd(build_report_crd),
     "docs/api.md": build_api_page,
     "docs/reference/change-classes.md": build_change_classes_page,
     "docs/reference/fingerprint.md": build_fingerprint_page,

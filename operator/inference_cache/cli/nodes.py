@@ -8,13 +8,16 @@ from .options import Context, Format, Kubeconfig, Namespace, Output
 
 _EPILOG: Final = """\b
 Examples:
-  icd nodes                               GPU, memory and driver of every node
+  icd nodes                               what every node has, and who says so
   icd nodes nemotron-70b -n inference     which can run a replica, and why not the others
   icd nodes nemotron-70b -o json
 
 \b
-ELIGIBLE is what the operator decides by, before any pod exists. What other pods
-hold on a node is not looked at: that is the scheduler's matter."""
+It reads Nodes and, where they are served and you may read them,
+NodeCapabilityReport, NicDevice, SriovNetworkNodeState, ResourceSlice, DPU and
+NodeResourceTopology. -o json shows every fact with the source that told it.
+ELIGIBLE and RDMA are what the operator decides by, before any pod exists. Of
+what pods hold on a node, only the devices of engine pods are counted."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +34,7 @@ def nodes(
     context: Context = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show the nodes: GPUs, memory, driver, and with NAME whether a replica can run there."""
+    """Show the nodes: GPUs, memory, adapters, RDMA devices, and with NAME whether a replica can run there, also over RDMA."""
     from .cluster_reader import read_cluster  # noqa: PLC0415 - slow
     from .kubeconfig import choose_access  # noqa: PLC0415
     from .node_view import build_matrix, print_matrix  # noqa: PLC0415
@@ -39,8 +42,8 @@ def nodes(
 
     access = choose_access(kubeconfig, context)
     where = namespace or access.namespace
-    rows = read_cluster(access, lambda reader: build_matrix(reader, where, name))
+    found = read_cluster(access, lambda reader: build_matrix(reader, where, name))
     if output is Format.TABLE:
-        print_matrix(rows, judged=name is not None)
+        print_matrix(found)
     else:
-        print_document(rows, output)
+        print_document(found.rows, output)

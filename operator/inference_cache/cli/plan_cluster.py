@@ -11,12 +11,14 @@ from kubernetes.aio.client.exceptions import ApiException
 from inference_cache.cluster.platform_reader import parse_server_version
 from inference_cache.domain.assemble import Platform
 from inference_cache.domain.compatibility import KubernetesVersion
-from inference_cache.domain.kinds import CONFIG_MAP, DEPLOYMENT
-from inference_cache.domain.node_facts import NodeFacts
+from inference_cache.domain.fabric.facts import FabricFacts, project_fabric
+from inference_cache.domain.kinds import CONFIG_MAP, DEPLOYMENT, FABRIC
+from inference_cache.domain.node_evidence import NodeEvidence
 from inference_cache.domain.version_extension import CONFIG_MAP_KEY, CONFIG_MAP_NAME, extend_table
 from inference_cache.domain.versions import BUILT_IN_TABLE
 
-from .cluster_reader import ClusterReader, ForbiddenError, read_cluster
+from .cluster_reader import ClusterReader, ForbiddenError, NotServedError, read_cluster
+from .evidence_reader import read_evidence
 from .failure import CommandError
 from .kubeconfig import choose_access
 from .plan_reading import Surroundings
@@ -61,11 +63,20 @@ async def _surround(
         for namespace in namespaces:
             live |= await _read_live(reader, namespace)
         notes.append(f"Sharing with deployments of other namespaces is not shown: {error}")
-    nodes: tuple[NodeFacts, ...] | None = None
+    nodes: tuple[NodeEvidence, ...] | None = None
     try:
-        nodes = await reader.read_nodes()
+        reading = await read_evidence(reader)
+        nodes = reading.nodes
+        notes += [
+            f"Facts of nodes lack {source}: {cause}" for source, cause in sorted(reading.sources.unreadable.items())
+        ]
     except ForbiddenError as error:
         notes.append(f"Nodes were not checked: {error}")
+    fabrics: dict[str, FabricFacts] = {}
+    try:
+        fabrics = {item["metadata"]["name"]: project_fabric(item) async for item in reader.list_items(FABRIC)}
+    except (ForbiddenError, NotServedError) as error:
+        notes.append(f"Fabrics were not read: {error}")
     text = ""
     try:
         found = await reader.read(CONFIG_MAP, operator_namespace, CONFIG_MAP_NAME)
@@ -77,7 +88,7 @@ async def _surround(
         f"The operator's extension of the version table has a fault and adds no pairs: {fault}" for fault in faults
     ]
     platform = Platform(operator_namespace, image, table, await _read_version(reader), tuple(faults))
-    return Surroundings(f"cluster {reader.access.context}", platform, nodes, live, tuple(notes))
+    return Surroundings(f"cluster {reader.access.context}", platform, nodes, live, tuple(notes), fabrics)
 
 
 async def _read_live(reader: ClusterReader, namespace: str | None) -> dict[tuple[str, str], dict[str, Any]]:

@@ -15,8 +15,10 @@ from inference_cache.domain.change_classes import ChangeClass
 from inference_cache.domain.change_plan import ChangePlan, plan_change
 from inference_cache.domain.compatibility import describe_hybrid
 from inference_cache.domain.deployment_capacity import Overrides, check_payoff, choose_gpu, plan_deployment
+from inference_cache.domain.fabric.facts import FabricFacts
 from inference_cache.domain.model_shape import ModelShape
-from inference_cache.domain.node_facts import NodeFacts
+from inference_cache.domain.node_evidence import NodeEvidence
+from inference_cache.domain.node_need import build_wish
 from inference_cache.domain.node_policy import check_nodes
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity, Scope
@@ -24,9 +26,11 @@ from inference_cache.domain.sharing import SharingKey, build_sharer, build_shari
 from inference_cache.domain.sizing import compute_sizes
 from inference_cache.domain.verdict import ConditionType, Truth, Verdict, refuse
 
-from .documents import Document, read_deployments
+from .documents import Document, read_deployments, read_documents
+from .fabric_documents import read_fabrics
 from .model_config_file import find_cached_config, read_model_config
 from .render import OWNER_UID
+from .transport_view import TransportView, prefer, prefer_in, view_transport
 
 _NO_NAMESPACE: Final = "default"
 
@@ -52,13 +56,17 @@ class Surroundings:
     Attributes:
         compared_with: In words.
         live: Deployments by namespace and name, as they are stored.
+        fabrics: Those that are known, by name.
+        by_files: Whether only files were looked at.
     """
 
     compared_with: str
     platform: Platform
-    nodes: tuple[NodeFacts, ...] | None = None
+    nodes: tuple[NodeEvidence, ...] | None = None
     live: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    fabrics: dict[str, FabricFacts] = field(default_factory=dict)
+    by_files: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class Review:
 
     Attributes:
         violations: Rules that the spec breaks; nothing else is known then.
+        transport: How pods would reach the store; None where the spec asks for no RDMA.
         plan: None with violations.
         notes: Where figures come from, and what could not be read.
     """
@@ -81,6 +90,7 @@ class Review:
     scope: Scope | None = None
     checks: tuple[Verdict, ...] = ()
     nodes: NodeStatus | None = None
+    transport: TransportView | None = None
     capacity: CapacityPlan | None = None
     payoff: Verdict | None = None
     sharing: tuple[str, ...] = ()
@@ -101,9 +111,12 @@ def review_deployments(request: Request, kubeconfig: Path | None, context: str |
     Raises:
         CommandError: Files or cluster cannot be read.
     """
-    documents = read_deployments(request.files)
+    found = read_documents(request.files)
+    documents = found.deployments or read_deployments(request.files)
+    # A fabric beside the deployment is what will be applied with it.
+    fabrics = read_fabrics(found.fabrics)
     if request.offline or request.against:
-        surroundings = _surround_offline(request)
+        surroundings = replace(_surround_offline(request), fabrics=fabrics, by_files=True)
         return [review_deployment(item, request, surroundings) for item in documents]
     # The client library takes half a second to load, which plans without a cluster need not pay.
     from .plan_cluster import read_surroundings  # noqa: PLC0415
@@ -115,6 +128,7 @@ def review_deployments(request: Request, kubeconfig: Path | None, context: str |
         context,
         {item.namespace or request.namespace for item in documents},
     )
+    surroundings = replace(surroundings, fabrics={**surroundings.fabrics, **fabrics})
     named = request if request.namespace else replace(request, namespace=namespace)
     return [review_deployment(item, named, surroundings) for item in documents]
 
@@ -131,14 +145,16 @@ def review_deployment(document: Document, request: Request, surroundings: Surrou
     if isinstance(parsed, list):
         return replace(base, violations=tuple(parsed))
     identity = Identity(document.name, namespace, OWNER_UID)
-    after = assemble(identity, parsed, _platform_for(surroundings.platform, live))
+    fabrics = surroundings.fabrics
+    after = prefer_in(assemble(identity, parsed, _platform_for(surroundings.platform, live)), fabrics)
     before, notes = _assemble_live(identity, live, surroundings)
     old_spec = live.get("spec") if live else None
-    running = ((live or {}).get("status") or {}).get("cacheFingerprint")
-    plan = plan_change(before, after, old_spec, document.body["spec"], running)
+    status = (live or {}).get("status") or {}
+    plan = plan_change(before, after, old_spec, document.body["spec"], status.get("cacheFingerprint"))
     checks, nodes = list(after.checks), None
     if after.scope is not None and surroundings.nodes is not None:
-        verdict, nodes = check_nodes(after.scope.settled, surroundings.nodes)
+        wish = build_wish(after.scope.settled, after.scope.transport.attachment)
+        verdict, nodes = check_nodes(after.scope.settled, surroundings.nodes, wish)
         checks.append(verdict)
     capacity, payoff, capacity_notes = _plan_capacity(after, parsed, request)
     checks = _add_read_shape(checks, after, parsed, request)
@@ -148,6 +164,7 @@ def review_deployment(document: Document, request: Request, surroundings: Surrou
         scope=after.scope,
         checks=tuple(checks),
         nodes=nodes,
+        transport=view_transport(after.scope, fabrics, status, by_files=surroundings.by_files) if after.scope else None,
         capacity=capacity,
         payoff=payoff,
         sharing=_find_sharing(after.scope, document, surroundings),
@@ -160,6 +177,9 @@ def review_deployment(document: Document, request: Request, surroundings: Surrou
 def list_warnings(review: Review) -> list[str]:
     """Return what someone should look at before applying."""
     found = [f"{item.condition} is {item.status}: {item.message}" for item in review.checks if item.blocks]
+    transport = review.transport
+    if transport is not None and transport.cause[0]:
+        found.append(f"RDMA is asked for, and {transport.cause[0]} is in its way: {transport.cause[1]}")
     plan = review.plan
     if plan is not None and plan.change_class is ChangeClass.CACHE_BREAKING:
         found.append(
@@ -192,7 +212,7 @@ def _assemble_live(
     assembly = assemble(identity, parsed, _platform_for(surroundings.platform, live))
     if assembly.scope is None:
         return None, (f"What is applied now cannot be rendered: {assembly.checks[1].message}",)
-    return assembly.scope, ()
+    return prefer(assembly.scope, surroundings.fabrics), ()
 
 
 def _plan_capacity(

@@ -70,6 +70,7 @@ def build_document(review: Review) -> dict[str, Any]:
             }
             for it in review.checks
         ],
+        "transport": review.transport.build_document() if review.transport else None,
         "sharesCacheWith": list(review.sharing),
         "capacity": _capacity_document(review),
     }
@@ -115,6 +116,8 @@ def _format_change(review: Review, plan: ChangePlan) -> Iterator[Line]:
     yield Line(f"  Change: {describe_change(review, plan)}", _CLASS_STYLES[plan.change_class])
     yield Line(f"  Pods:   {describe_pods(review, plan)}")
     yield Line(f"  Cache:  {describe_cache(review, plan)}")
+    if review.transport is not None:
+        yield Line(f"  Store:  {review.transport.describe()}", "yellow" if review.transport.cause[0] else "")
     if review.scope is not None:
         yield Line(
             "  Pod:    "
@@ -244,6 +247,7 @@ def format_markdown(review: Review) -> str:
         "",
         f"- Pods: {describe_pods(review, plan)}",
         f"- Cache: {describe_cache(review, plan)}",
+        *([f"- Store: {review.transport.describe()}"] if review.transport else []),
     ]
     if review.warnings:
         lines += ["", "**Warnings**", "", *(f"- {item}" for item in review.warnings)]

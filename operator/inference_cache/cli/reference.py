@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from inference_cache.api.crd import build_crd
+from inference_cache.api.crd import CRD_BUILDERS
 from inference_cache.cluster import metrics
 from inference_cache.domain.gpu_products import GPU_FAMILIES
 from inference_cache.domain.names import GPU_PRODUCT_LABEL
@@ -24,8 +24,11 @@ _API_INTRODUCTION: Final = (
     "are applied in the operator and never written into the object; descriptions name them after “Without it”."
 )
 _REASONS_INTRODUCTION: Final = (
-    "Conditions and Events of InferenceCacheDeployment carry one of these reasons. The message beside it says which object "
-    "is meant. Reasons are API: a released one is never renamed. Those of nodes show up in `status.nodes.ineligible`."
+    "Conditions and Events of InferenceCacheDeployment and InferenceCacheFabric carry one of these reasons. The message "
+    "beside it says which object is meant. Reasons are API: a released one is never renamed. Those of nodes show up in "
+    "`status.nodes`: of a deployment in `ineligible`, and in `withoutRdma` where it asks for RDMA and can do without; of a "
+    "fabric in `faulty`. Those of single pods show up in `status.transport.attachments`, those of a fabric's objects in its "
+    "`status.objects`."
 )
 _GPU_INTRODUCTION: Final = (
     "`spec.nodes.requirements.gpu.products` takes these families; each stands for exact values of the node label "
@@ -76,48 +79,56 @@ _ELSEWHERE: Final = frozenset(
 
 
 def build_api_page() -> str:
-    """Return the page of every field that the CRD accepts or reports.
+    """Return the page of every field that the CRDs accept or report.
 
     Raises:
-        ValueError: The schema uses a keyword that the page would not show.
+        ValueError: A schema uses a keyword that the page would not show.
     """
-    crd = build_crd()
+    crds = [build() for build in CRD_BUILDERS]
+    kinds = [crd["spec"]["names"]["kind"] for crd in crds]
+    group, version = crds[0]["spec"]["group"], crds[0]["spec"]["versions"][0]["name"]
+    lines = [f"# API {group}/{version}", "", NOTE, "", _API_INTRODUCTION, ""]
+    lines += [f"- [{kind}](#{kind.lower()})" for kind in kinds] + [""]
+    for crd in crds:
+        lines += _describe_kind(crd)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _describe_kind(crd: dict[str, Any]) -> list[str]:
     names = crd["spec"]["names"]
     (version,) = crd["spec"]["versions"]
     schema = version["schema"]["openAPIV3Schema"]
-    scale = version["subresources"]["scale"]
+    subresources = version.get("subresources", {})
     lines = [
-        f"# {names['kind']} {crd['spec']['group']}/{version['name']}",
-        "",
-        NOTE,
+        f"## {names['kind']}",
         "",
         schema["description"],
         "",
         f"- Scope: {crd['spec']['scope'].lower()}",
         f"- Short name: {', '.join(names['shortNames'])}; category: {', '.join(names['categories'])}",
-        f"- The scale subresource reads and writes `{scale['specReplicasPath']}`",
-        "",
-        _API_INTRODUCTION,
+        *(
+            [f"- The scale subresource reads and writes `{scale['specReplicasPath']}`"]
+            if (scale := subresources.get("scale"))
+            else []
+        ),
         "",
         *_list_rules(schema),
     ]
-    for part in ("spec", "status"):
-        for path, node in _walk_objects(part, schema["properties"][part]):
-            lines += _describe_object(path, node)
-    lines += ["## Columns", "", "Columns marked wide need `kubectl get icd -o wide`.", ""]
-    lines += _table(
-        ("Column", "Value", "Wide", "Description"),
-        (
-            (
-                item["name"],
-                _code(item["jsonPath"]),
-                "yes" if item.get("priority") else "",
-                item.get("description", ""),
-            )
-            for item in version["additionalPrinterColumns"]
-        ),
+    for part, node in schema["properties"].items():
+        if "properties" in node:
+            for path, inner in _walk_objects(part, node):
+                lines += _describe_object(path, inner)
+    lines += [
+        f"### Columns of {names['plural']}",
+        "",
+        f"Columns marked wide need `kubectl get {names['shortNames'][0]} -o wide`.",
+        "",
+    ]
+    rows = (
+        (item["name"], _code(item["jsonPath"]), "yes" if item.get("priority") else "", item.get("description", ""))
+        for item in version["additionalPrinterColumns"]
     )
-    return "\n".join(lines) + "\n"
+    return [*lines, *_table(("Column", "Value", "Wide", "Description"), rows), ""]
 
 
 def build_reasons_page() -> str:
@@ -206,7 +217,7 @@ def _describe_object(path: str, node: dict[str, Any]) -> list[str]:
     )
     described = [node["description"], ""] if "description" in node else []
     return [
-        f"## {path}",
+        f"### {path}",
         "",
         *described,
         *_list_rules(node),

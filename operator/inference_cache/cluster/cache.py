@@ -5,15 +5,17 @@ resource versions order what arrives, and a periodic list finds what the watches
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from inference_cache.domain import names
 from inference_cache.domain.kinds import CHILD_KINDS, DEPLOYMENT, POD, Kind
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.pod_facts import PodFacts, project_pod
+from inference_cache.domain.refused_pods import Refusal
 from inference_cache.domain.sharing import Sharer
 
+from .pod_index import DeviceIndex, RefusalIndex
 from .sharing_index import SharingIndex
 
 Object = dict[str, Any]
@@ -46,11 +48,18 @@ class ObjectCache:
 
     Args:
         touched: Called with a deployment whose sharing of KV changed because of another one.
+        occupied: Called with a node that RDMA pods came to or left.
     """
 
-    def __init__(self, touched: Callable[[NamespacedName], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        touched: Callable[[NamespacedName], None] = lambda _: None,
+        occupied: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._touched = touched
         self._sharing = SharingIndex()
+        self._devices = DeviceIndex(occupied)
+        self._refusals = RefusalIndex()
         self._deployments: dict[NamespacedName, Object] = {}
         self._children: dict[NamespacedName, dict[tuple[Kind, str], Live]] = defaultdict(dict)
         self._pods: dict[NamespacedName, dict[str, PodFacts]] = defaultdict(dict)
@@ -72,6 +81,18 @@ class ObjectCache:
     def sharers(self, key: NamespacedName) -> list[Sharer]:
         """Return the deployments that share KV with this one, itself included; empty where it shares with none."""
         return self._sharing.sharers(key)
+
+    def used_devices(self, node: str) -> Mapping[str, int]:
+        """Return the devices and GPUs of a node that RDMA pods hold, by extended resource."""
+        return self._devices.used(node)
+
+    def devices_version(self) -> int:
+        """Return a number that grows whenever RDMA pods come to a node or leave it."""
+        return self._devices.version
+
+    def refusals(self, key: NamespacedName) -> tuple[Refusal, ...]:
+        """Return the deployment's pods that the kubelet refused lately; most of them are gone."""
+        return self._refusals.of(key)
 
     def keys(self) -> list[NamespacedName]:
         """Return every deployment."""
@@ -154,27 +175,35 @@ class ObjectCache:
             self._deployments[namespace, name] = {**body, "metadata": slim}
             self._touch(self._sharing.put(body))
             return namespace, name
-        before = self._drop(kind, namespace, name)
+        before = self._drop(kind, namespace, name, replaced=True)
         deployment = _find_deployment(metadata)
         if not deployment:
+            if kind is POD:
+                self._devices.drop((namespace, name))
             return before
         key = (namespace, deployment)
         self._owners[kind, namespace, name] = key
         if kind is POD:
-            self._pods[key][name] = project_pod(body)
+            pod = self._pods[key][name] = project_pod(body)
+            self._devices.put(pod)
+            self._refusals.put(key, pod)
         else:
             self._children[key][kind, name] = project_live(kind, body)
         return key
 
-    def _drop(self, kind: Kind, namespace: str, name: str) -> NamespacedName | None:
+    def _drop(self, kind: Kind, namespace: str, name: str, *, replaced: bool = False) -> NamespacedName | None:
         if kind is DEPLOYMENT:
             self._touch(self._sharing.drop((namespace, name)))
+            self._refusals.drop((namespace, name))
             return (namespace, name) if self._deployments.pop((namespace, name), None) else None
         key = self._owners.pop((kind, namespace, name), None)
         if key is None:
             return None
         if kind is POD:
             self._pods[key].pop(name, None)
+            # A pod that is only seen anew goes on holding what it holds.
+            if not replaced:
+                self._devices.drop((namespace, name))
             if not self._pods[key]:
                 del self._pods[key]
         else:

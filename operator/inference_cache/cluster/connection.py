@@ -1,6 +1,7 @@
 """One way into the API server for every part of the process: address, trust, identity and the dynamic client."""
 
 import os
+from asyncio import sslproto
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from inference_cache.domain.kinds import Kind
 USER_AGENT: Final = f"inference-cache-operator/{__version__}"
 # Bounds the requests that one process has in flight; the API server's own fairness does the rest.
 MAX_CONNECTIONS: Final = 64
+# Each watch holds a connection for as long as it lives.
+_MAX_WATCHES: Final = 32
+# asyncio keeps a buffer of 256 KiB for each TLS connection, and each watch has one: with 40 of them that is 10 MiB.
+_TLS_BUFFER: Final = 2**16
 
 
 class _NoDiscovery:
@@ -90,13 +95,14 @@ async def connect(kubeconfig: Path | None = None) -> Connection:
     Raises:
         ConfigException: Neither is there, or the kubeconfig is not usable.
     """
+    sslproto.SSLProtocol.max_size = _TLS_BUFFER
     configuration = Configuration()
     if kubeconfig is None and SERVICE_HOST_ENV_NAME in os.environ:
         config.load_incluster_config(client_configuration=configuration)
     else:
         path = str(kubeconfig) if kubeconfig else None
         await config.load_kube_config(config_file=path, client_configuration=configuration, persist_config=False)
-    configuration.connection_pool_maxsize = MAX_CONNECTIONS
+    configuration.connection_pool_maxsize = MAX_CONNECTIONS + _MAX_WATCHES
     api = ApiClient(configuration)
     api.user_agent = USER_AGENT
     dynamic = await DynamicClient(api, discoverer=_NoDiscovery)

@@ -1,5 +1,7 @@
 """What can go wrong between the operator and the API server; the type decides retry and condition."""
 
+from collections.abc import Sequence
+
 from inference_cache.domain.kinds import Kind
 from inference_cache.domain.reasons import Reason
 
@@ -14,6 +16,19 @@ class AlreadyExistsError(ClusterError):
 
 class ConflictError(ClusterError):
     """The object changed or was replaced since it was read; read again and decide again."""
+
+
+class FieldConflictError(ClusterError):
+    """Others manage fields that were to be applied without force, so nothing was written.
+
+    Attributes:
+        conflicts: The fields, each with its manager.
+    """
+
+    def __init__(self, what: str, conflicts: Sequence[tuple[str, str]]) -> None:
+        listed = ", ".join(f"{field} belongs to {manager}" for field, manager in conflicts)
+        super().__init__(f"{what}: {listed}")
+        self.conflicts = tuple(conflicts)
 
 
 class GoneError(ClusterError):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from inference_cache.domain import names
-from inference_cache.domain.kinds import DEPLOYMENT, EVENT
+from inference_cache.domain.kinds import DEPLOYMENT, EVENT, Kind
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity
 
@@ -33,9 +33,9 @@ class Notice:
 
 
 class EventRecorder:
-    """Writes Events about deployments.
+    """Writes Events about deployments and fabrics.
 
-    The same notice about the same deployment is written once in ten minutes.
+    The same notice about the same object is written once in ten minutes.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class EventRecorder:
         self._now = now
         self._recent: OrderedDict[tuple[str, Reason, str], datetime] = OrderedDict()
 
-    async def emit(self, identity: Identity, notices: Sequence[Notice]) -> None:
+    async def emit(self, identity: Identity, notices: Sequence[Notice], kind: Kind = DEPLOYMENT) -> None:
         """Write the notices that are news; failures are logged only, as an Event is never worth a retry."""
         for notice in notices:
             now = self._now()
             if not self._is_news(identity, notice, now):
                 continue
             try:
-                await self._gateway.create_event(_build_event(identity, notice, self._instance, now))
+                await self._gateway.create_event(_build_event(identity, notice, self._instance, now, kind))
             except ClusterError as error:
                 _log.warning("event not written", extra={"error": str(error)[:500]})
 
@@ -69,7 +69,7 @@ class EventRecorder:
         return True
 
 
-def _build_event(identity: Identity, notice: Notice, instance: str, now: datetime) -> dict[str, Any]:
+def _build_event(identity: Identity, notice: Notice, instance: str, now: datetime, kind: Kind) -> dict[str, Any]:
     time = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
     seed = f"{identity.uid}/{notice.reason.name}/{notice.note}/{time}"
     return {
@@ -77,7 +77,8 @@ def _build_event(identity: Identity, notice: Notice, instance: str, now: datetim
         "kind": EVENT.name,
         "metadata": {
             "name": f"{identity.name}.{hashlib.sha256(seed.encode()).hexdigest()[:16]}",
-            "namespace": identity.namespace,
+            # Events about objects without a namespace are kept there.
+            "namespace": identity.namespace or "default",
         },
         "eventTime": time,
         "reportingController": names.FIELD_MANAGER,
@@ -87,10 +88,10 @@ def _build_event(identity: Identity, notice: Notice, instance: str, now: datetim
         "note": notice.note.encode()[:_MAX_NOTE].decode(errors="ignore"),
         "type": "Warning" if notice.warning else "Normal",
         "regarding": {
-            "apiVersion": DEPLOYMENT.api_version,
-            "kind": DEPLOYMENT.name,
+            "apiVersion": kind.api_version,
+            "kind": kind.name,
             "name": identity.name,
-            "namespace": identity.namespace,
+            **({"namespace": identity.namespace} if identity.namespace else {}),
             "uid": identity.uid,
         },
     }

@@ -6,7 +6,7 @@ One failed write does not stop the others; what failed comes back as obstacles, 
 import asyncio
 from dataclasses import dataclass, field
 
-from inference_cache.domain.kinds import CONFIG_MAP, POD, SERVICE_ACCOUNT, STATEFUL_SET
+from inference_cache.domain.kinds import CONFIG_MAP, POD, RESOURCE_CLAIM_TEMPLATE, SERVICE_ACCOUNT, STATEFUL_SET
 from inference_cache.domain.live import project_live
 from inference_cache.domain.plan import Action, Apply, Cause, Create, Delete, Obstacle, Scale, check_ownership
 from inference_cache.domain.pod_facts import PodFacts, project_pod
@@ -20,7 +20,7 @@ from .events import Notice
 from .gateway import Gateway
 
 # Pods refer to these, so they must exist before the StatefulSet creates pods.
-_REFERRED = frozenset({SERVICE_ACCOUNT, CONFIG_MAP})
+_REFERRED = frozenset({SERVICE_ACCOUNT, CONFIG_MAP, RESOURCE_CLAIM_TEMPLATE})
 
 
 @dataclass
@@ -100,29 +100,31 @@ class Executor:
         return execution
 
     async def replace_pods(self, identity: Identity, pods: tuple[PodFacts, ...], update_revision: str) -> list[str]:
-        """Delete pods of an older revision after a live look at each; returns the names of those deleted."""
+        """Delete pods after a live look at each, as long as new ones would be of that revision; returns the names of those deleted."""
         if not pods:
             return []
         current = await self._gateway.read(STATEFUL_SET, identity.namespace, identity.name)
         if current is None or current.get("status", {}).get("updateRevision") != update_revision:
             return []
         controller = current["metadata"]["uid"]
-        deleted = []
-        for pod in pods:
-            live = await self._gateway.read(POD, pod.namespace, pod.name)
-            if live is None or live["metadata"]["uid"] != pod.uid:
-                continue
-            facts = project_pod(live)
-            if facts.terminating or facts.revision == update_revision or facts.ready != pod.ready:
-                continue
-            if facts.controller_uid != controller:
-                continue
-            await self._gateway.delete(
-                POD, pod.namespace, pod.name, uid=facts.uid, resource_version=facts.resource_version
-            )
-            metrics.writes.labels(POD.name, "delete").inc()
-            deleted.append(pod.name)
-        return deleted
+        return [pod.name for pod in pods if await self._delete_pod(pod, controller)]
+
+    async def remove_pod(self, pod: PodFacts) -> bool:
+        """Delete a pod that the kubelet refused, after a live look; returns whether it was deleted."""
+        return await self._delete_pod(pod, pod.controller_uid)
+
+    async def _delete_pod(self, pod: PodFacts, controller: str | None) -> bool:
+        """Delete a pod if it still is what the decision was made from."""
+        live = await self._gateway.read(POD, pod.namespace, pod.name)
+        if live is None:
+            return False
+        facts = project_pod(live)
+        seen = (pod.uid, pod.make, pod.ready, pod.refused, controller)
+        if facts.terminating or (facts.uid, facts.make, facts.ready, facts.refused, facts.controller_uid) != seen:
+            return False
+        await self._gateway.delete(POD, pod.namespace, pod.name, uid=facts.uid, resource_version=facts.resource_version)
+        metrics.writes.labels(POD.name, "delete").inc()
+        return True
 
     async def _carry_out(self, identity: Identity, action: Action, execution: Execution, *, repairing: bool) -> None:
         try:

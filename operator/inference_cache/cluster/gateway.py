@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
@@ -12,7 +13,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from inference_cache.domain import names
 from inference_cache.domain.field_ownership import adopt_fields
-from inference_cache.domain.kinds import DEPLOYMENT, EVENT, LEASE, Kind
+from inference_cache.domain.kinds import DEPLOYMENT, EVENT, LEASE, NODE, Kind
 from inference_cache.domain.live import Live, project_live
 from inference_cache.domain.manifest import Manifest
 from inference_cache.domain.reasons import Reason
@@ -20,10 +21,18 @@ from inference_cache.domain.scope import Identity
 
 from . import metrics
 from .connection import MAX_CONNECTIONS, Connection
-from .errors import AlreadyExistsError, ConflictError, GoneError, RefusedError, UnavailableError
+from .errors import (
+    AlreadyExistsError,
+    ConflictError,
+    FieldConflictError,
+    GoneError,
+    RefusedError,
+    UnavailableError,
+)
 
 _TIMEOUT_SECONDS: Final = 20
-_PAGE: Final = 500
+# Parsing a page must not keep the event loop from everything else; objects of these kinds have some 10 KB.
+_PAGE: Final = 100
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 
@@ -52,16 +61,24 @@ class Gateway:
         except GoneError:
             return None
 
-    async def list_pages(self, kind: Kind, selector: str = "") -> AsyncIterator[Object]:
-        """Yield the pages of a cluster-wide list, each as the list object that the API server sent.
+    async def list_pages(
+        self, kind: Kind, selector: str = "", *, limit: int = _PAGE, namespace: str | None = None
+    ) -> AsyncIterator[Object]:
+        """Yield the pages of a list, each as the list object that the API server sent.
+
+        Args:
+            kind: What is listed.
+            selector: Label selector.
+            limit: Most objects of one page.
+            namespace: Where; None for the whole cluster.
 
         Raises:
             GoneError: The list grew too old between two pages; begin again.
         """
         token = ""
         while True:
-            query: Object = {"limit": _PAGE, "label_selector": selector or None, "_continue": token or None}
-            page = await self._request("get", kind, None, None, **query)
+            query: Object = {"limit": limit, "label_selector": selector or None, "_continue": token or None}
+            page = await self._request("get", kind, namespace, None, **query)
             yield page
             token = page["metadata"].get("continue", "")
             if not token:
@@ -97,15 +114,56 @@ class Gateway:
         body = await self._write("patch", live.kind, live.namespace, live.name, patch, content_type=_MERGE_PATCH)
         return project_live(live.kind, body)
 
-    async def apply_status(self, identity: Identity, status: Object) -> Object:
-        """Write a deployment's status and return the deployment."""
-        body = {
-            "apiVersion": DEPLOYMENT.api_version,
-            "kind": DEPLOYMENT.name,
-            "metadata": {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid},
-            "status": status,
-        }
-        return await self._server_side_apply(DEPLOYMENT, identity.namespace, body, subresource="status")
+    async def apply_status(self, identity: Identity, status: Object, kind: Kind = DEPLOYMENT) -> Object:
+        """Write the status of a deployment, or of an object of another kind of ours, and return the object."""
+        metadata = {"name": identity.name, "uid": identity.uid}
+        if kind.namespaced:
+            metadata["namespace"] = identity.namespace
+        body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "status": status}
+        return await self._server_side_apply(kind, identity.namespace, body, subresource="status")
+
+    async def apply_shared(self, kind: Kind, name: str, content: Object, live: Live | None) -> Object:
+        """Apply the operator's fields of an object that belongs to many; fields that it applied before and are not among them go.
+
+        Args:
+            kind: Cluster-scoped kind of the object.
+            name: Its name.
+            content: The fields, beside kind and name.
+            live: The object as it was seen, whose change meanwhile is a conflict; None where there was none.
+
+        Raises:
+            FieldConflictError: Another manager has one of the fields; nothing was changed.
+        """
+        metadata = {**content.get("metadata", {}), "name": name}
+        if live is not None:
+            metadata |= {"uid": live.uid, "resourceVersion": live.resource_version}
+        body = {**content, "apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+        return await self._server_side_apply(kind, "", body, force=False)
+
+    async def set_finalizers(self, kind: Kind, name: str, finalizers: Sequence[str], resource_version: str) -> Object:
+        """Replace the finalizers of a cluster-scoped object that has not changed since it was seen.
+
+        Raises:
+            ConflictError: It has.
+        """
+        patch = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+            {"op": "add", "path": "/metadata/finalizers", "value": list(finalizers)},
+        ]
+        return await self._write("patch", kind, None, name, patch, content_type=_JSON_PATCH)
+
+    async def apply_own(self, kind: Kind, namespace: str, body: Object) -> Object:
+        """Apply an object that nobody but the operator writes; creates it where it is missing."""
+        return await self._server_side_apply(kind, namespace, body)
+
+    async def patch_node_labels(self, name: str, uid: str, labels: Mapping[str, str | None]) -> None:
+        """Set labels of exactly the node that was seen, and take away those with None; all others stay.
+
+        Raises:
+            ConflictError: The node was replaced by another one of its name.
+        """
+        patch = {"metadata": {"uid": uid, "labels": dict(labels)}}
+        await self._write("patch", NODE, None, name, patch, content_type=_MERGE_PATCH)
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str | None = None
@@ -155,7 +213,9 @@ class Gateway:
         ]
         await self._write("patch", live.kind, live.namespace, live.name, patch, content_type=_JSON_PATCH)
 
-    async def _server_side_apply(self, kind: Kind, namespace: str, body: Object, subresource: str = "") -> Object:
+    async def _server_side_apply(
+        self, kind: Kind, namespace: str, body: Object, subresource: str = "", *, force: bool = True
+    ) -> Object:
         return await self._write(
             "patch",
             kind,
@@ -164,7 +224,7 @@ class Gateway:
             body,
             subresource=subresource,
             content_type="application/apply-patch+yaml",
-            force_conflicts="true",
+            force_conflicts="true" if force else "false",
         )
 
     async def _write(
@@ -220,6 +280,8 @@ def _raise(error: ApiException, verb: str, kind: Kind, what: str) -> NoReturn:
             raise GoneError(message) from error
         case HTTPStatus.CONFLICT if status.get("reason") == "AlreadyExists":
             raise AlreadyExistsError(message) from error
+        case HTTPStatus.CONFLICT if conflicts := _list_field_conflicts(status):
+            raise FieldConflictError(f"{kind} {what}", conflicts) from error
         case HTTPStatus.CONFLICT:
             raise ConflictError(message) from error
         case HTTPStatus.FORBIDDEN | HTTPStatus.UNAUTHORIZED:
@@ -233,6 +295,17 @@ def _raise(error: ApiException, verb: str, kind: Kind, what: str) -> NoReturn:
             asked = str(status.get("details", {}).get("retryAfterSeconds") or (error.headers or {}).get("Retry-After"))
             seconds = float(asked) if asked.isdigit() else None
             raise UnavailableError(f"{verb} {kind} {what}: {error.status} {message}", seconds) from error
+
+
+def _list_field_conflicts(status: Object) -> list[tuple[str, str]]:
+    """Return the fields that an apply without force would have taken from others, each with its manager."""
+    causes = (status.get("details") or {}).get("causes") or []
+    return [
+        (str(item.get("field", "")).lstrip("."), found[1])
+        for item in causes
+        if item.get("reason") == "FieldManagerConflict"
+        and (found := re.search(r'conflict with "([^"]*)"', str(item.get("message", ""))))
+    ]
 
 
 def _read_status(error: ApiException) -> Object:

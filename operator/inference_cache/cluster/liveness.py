@@ -17,12 +17,14 @@ class Feed:
 
     Attributes:
         name: Plural of the kind.
+        vital: Whether the operator is of no use without it.
         failing_since: When the first failure after the last success happened; None while it works.
         waiting_since: When a request began that has not been answered yet.
     """
 
     name: str
     clock: Callable[[], float] = time.monotonic
+    vital: bool = True
     failing_since: float | None = None
     waiting_since: float | None = None
     last_error: str = ""
@@ -58,10 +60,10 @@ class Feeds:
     clock: Callable[[], float] = time.monotonic
     _feeds: dict[str, Feed] = field(default_factory=dict)
 
-    def get(self, name: str) -> Feed:
-        """Return the feed of a kind, by its plural."""
+    def get(self, name: str, *, vital: bool = True) -> Feed:
+        """Return the feed of a kind, by its plural; one that is not vital never makes the process count as blind."""
         if name not in self._feeds:
-            self._feeds[name] = Feed(name, self.clock)
+            self._feeds[name] = Feed(name, self.clock, vital)
         return self._feeds[name]
 
     def find_blind(self) -> list[str]:
@@ -69,5 +71,5 @@ class Feeds:
         return [
             f"watch of {feed.name} has been blind for {feed.blind_seconds():.0f} s: {feed.last_error or 'no answer'}"
             for feed in self._feeds.values()
-            if feed.blind_seconds() > BLIND_SECONDS
+            if feed.vital and feed.blind_seconds() > BLIND_SECONDS
         ]

@@ -35,6 +35,11 @@ watch_blind_seconds = Gauge(
 )
 relists = Counter("inference_cache_watch_relists", "Lists after the first one, for repairs of the cache.", ["kind"])
 cache_repairs = Counter("inference_cache_watch_repairs", "Objects that a list found stale in the cache.", ["kind"])
+kind_readable = Gauge(
+    "inference_cache_kind_readable",
+    "1 for a kind of other projects that is read, 0 for one that is served and may not be read.",
+    ["kind"],
+)
 loop_lag_seconds = Gauge("inference_cache_event_loop_lag_seconds", "Latest delay of the event loop.")
 writes = Counter("inference_cache_writes", "Objects written.", ["kind", "action"])
 version_table_faults = Gauge(

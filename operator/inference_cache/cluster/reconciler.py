@@ -3,52 +3,42 @@
 A pass may end anywhere, by crash or by error, and the next one finds its way from what is in the cluster.
 """
 
-import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from inference_cache.api.parsing import parse_spec
 from inference_cache.domain.assemble import Assembly, Platform, assemble
 from inference_cache.domain.deployment_capacity import check_payoff, plan_deployment, summarize_capacity
 from inference_cache.domain.desired import build_desired
-from inference_cache.domain.kinds import DEPLOYMENT, STATEFUL_SET
+from inference_cache.domain.kinds import STATEFUL_SET
 from inference_cache.domain.live import Live
-from inference_cache.domain.node_policy import check_nodes
 from inference_cache.domain.plan import Obstacle, Plan, plan_writes
 from inference_cache.domain.pod_facts import PodFacts
 from inference_cache.domain.preflight import check_credentials, check_object_store
 from inference_cache.domain.reasons import Reason
+from inference_cache.domain.refused_pods import Removed, count_removal, plan_removal
 from inference_cache.domain.rollout import ReplacementPlan, plan_replacements
-from inference_cache.domain.scope import Identity, Scope
+from inference_cache.domain.scope import Identity
 from inference_cache.domain.sharing import summarize_sharing
-from inference_cache.domain.summary import Outcome, find_blocker, summarize, summarize_failure
+from inference_cache.domain.summary import Outcome, find_blocker
 from inference_cache.domain.verdict import ConditionType, Verdict, bad
 from inference_cache.domain.workload_state import WorkloadState, check_workload, observe_workload
 
 from .cache import NamespacedName, ObjectCache
-from .condition_metrics import forget_conditions, publish_conditions
-from .errors import ClusterError, ConflictError, GoneError, NotLeaderError, RefusedError, UnavailableError
-from .events import EventRecorder, Notice
+from .errors import RefusedError
+from .events import Notice
 from .execute import Execution, Executor
 from .gateway import Gateway
-from .nodes import NodeReflector
+from .observation import Observation, Observer
 from .prerequisites import PrerequisiteReader
-
-_log = logging.getLogger(__name__)
+from .reporting import Reporter
 
 # How long until an obstacle is looked at again; what stands in the way is often something that is not watched.
 _OBSTACLE_SECONDS: Final[dict[Reason, float]] = {Reason.ChildTerminating: 1.0, Reason.NameConflict: 10.0}
 _OTHER_OBSTACLE_SECONDS: Final = 15.0
 _AGAIN_SECONDS: Final = 0.2
 _LAST_AGAIN_SECONDS: Final = 15.0
-# A busy or restarting API server is not worth a status write; one that fails the same deployment again and again is.
-_LASTING_FAILURES: Final = 3
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Reconciler:
@@ -59,23 +49,22 @@ class Reconciler:
         *,
         gateway: Gateway,
         cache: ObjectCache,
-        nodes: NodeReflector,
+        observer: Observer,
         prerequisites: PrerequisiteReader,
-        events: EventRecorder,
+        reporter: Reporter,
         platform: Callable[[], Platform],
-        now: Callable[[], str] = _now,
+        epoch: Callable[[], float] = time.time,
     ) -> None:
-        self._gateway = gateway
         self._cache = cache
-        self._nodes = nodes
+        self._observer = observer
         self._prerequisites = prerequisites
-        self._events = events
+        self._reporter = reporter
         self._platform = platform
-        self._now = now
+        self._epoch = epoch
         self._executor = Executor(gateway, cache)
         self._uids: dict[NamespacedName, str] = {}
         self._repeated: dict[NamespacedName, int] = {}
-        self._failures: dict[NamespacedName, int] = {}
+        self._removed: dict[NamespacedName, Removed] = {}
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """Do one pass; returns the seconds after which another one is due, or None where only a change calls for one.
@@ -91,12 +80,10 @@ class Reconciler:
             return None
         self._uids[key] = uid
         try:
-            delay = await self._reconcile_existing(key, deployment, uid)
+            return await self._reconcile_existing(key, deployment, uid)
         except Exception as error:
-            await self._report_failure(Identity(key[1], key[0], uid), deployment, error)
+            await self._reporter.report_failure(Identity(key[1], key[0], uid), deployment, error)
             raise
-        self._failures.pop(key, None)
-        return delay
 
     async def _reconcile_existing(self, key: NamespacedName, deployment: dict[str, Any], uid: str) -> float | None:
         if "deletionTimestamp" in deployment["metadata"]:
@@ -106,8 +93,9 @@ class Reconciler:
         spec = parse_spec(identity.name, deployment.get("spec", {}))
         if isinstance(spec, list):
             verdict = bad(ConditionType.SPEC_VALID, Reason.SpecInvalid, "; ".join(str(item) for item in spec) + ".")
-            await self._report(identity, deployment, self._describe_invalid(identity, deployment, verdict), [])
-            return None
+            return await self._reporter.report(
+                identity, deployment, self._describe_invalid(identity, deployment, verdict), []
+            )
         return await self._reconcile_valid(identity, deployment, assemble(identity, spec, self._platform()))
 
     def _describe_invalid(self, identity: Identity, deployment: dict[str, Any], verdict: Verdict) -> Outcome:
@@ -121,7 +109,7 @@ class Reconciler:
             generation=deployment["metadata"]["generation"],
             scope=None,
             checks=(verdict,),
-            workload=check_workload(state, pods, verdict) if state.exists else None,
+            workload=self._check_workload(key, state, verdict) if state.exists else None,
             state=state if state.exists else None,
             held=state.exists,
         )
@@ -129,76 +117,118 @@ class Reconciler:
     async def _reconcile_valid(
         self, identity: Identity, deployment: dict[str, Any], assembly: Assembly
     ) -> float | None:
-        scope = assembly.scope or assembly.stand_in
-        if scope is None:
+        assembled = assembly.scope or assembly.stand_in
+        if assembled is None:
             raise TypeError("an assembly without scope has a stand-in")
         key = (identity.namespace, identity.name)
+        seen = await self._observer.observe(identity, assembled, self._find_workload(key), self._own_pods(key))
+        if not seen.settled:
+            return seen.look_again
+        scope = seen.scope
         generation = deployment["metadata"]["generation"]
-        before, _ = self._observe_workload(key, scope)
+        before, _ = self._observe_workload(key, seen)
         healthy = before.exists and before.ready >= before.wanted
         prerequisites = await self._prerequisites.observe(identity, generation, scope.settled, healthy=healthy)
-        node_verdict, node_status = check_nodes(scope.settled, self._nodes.snapshot())
         checks = (
             *assembly.checks,
-            node_verdict,
+            *seen.checks,
             check_credentials(scope.settled, prerequisites.secrets),
             check_object_store(scope.settled, prerequisites.bucket, prerequisites.authorities),
         )
         blocker = find_blocker(checks)
-        pods = self._cache.pods(key)
-        plan = plan_writes(identity, build_desired(scope), self._cache.children(key), pods, hold=blocker is not None)
+        plan = plan_writes(
+            identity,
+            build_desired(scope),
+            self._cache.children(key),
+            self._cache.pods(key),
+            hold=blocker is not None,
+            exact=seen.intent.required,
+        )
         existed = bool(self._cache.children(key))
         execution = await self._executor.execute(identity, plan.actions, repairing=existed)
         if execution.failure is not None:
             raise execution.failure
-        state, replacement = self._observe_workload(key, scope)
+        state, replacement = self._observe_workload(key, seen)
         notices = execution.notices()
-        stopped = plan.held or plan.obstacles or execution.obstacles or execution.again or blocker is not None
-        if not stopped:
-            deleted = await self._replace_pods(identity, replacement, state, execution)
-            notices += [
-                Notice(Reason.PodReplaced, f"Deleted pod {name} of an older specification.") for name in deleted
-            ]
+        if not (plan.held or plan.obstacles or execution.obstacles or execution.again):
+            notices += await self._replace_pods(identity, replacement, state, execution, blocked=blocker is not None)
+        removed, removal_due = await self._remove_refused(key, execution)
         obstacles = (*plan.obstacles, *execution.obstacles)
         capacity = plan_deployment(scope.settled)
-        unrendered = assembly.scope is None and state.exists
         outcome = Outcome(
             name=identity.name,
             generation=generation,
-            scope=assembly.scope,
+            scope=scope if assembly.scope is not None else None,
             checks=checks,
             workload=None
             if blocker and not state.exists and not obstacles
-            else check_workload(state, self._own_pods(key), blocker),
+            else self._check_workload(key, state, blocker),
             state=state,
-            nodes=node_status,
+            nodes=seen.nodes,
             payoff=check_payoff(scope.settled, capacity),
             capacity=summarize_capacity(capacity),
             sharing=summarize_sharing(identity.namespace, identity.name, self._cache.sharers(key)),
             obstacles=obstacles,
-            held=plan.held or unrendered,
+            held=plan.held or (assembly.scope is None and state.exists),
             outdated=replacement.outdated,
+            notes=seen.list_notes(self._own_pods(key)),
+            transport=seen.summarize_transport(self._own_pods(key)),
         )
-        await self._report(identity, deployment, outcome, notices)
-        return self._next_look(key, plan, execution, prerequisites.look_again)
+        counts_due = await self._reporter.report(identity, deployment, outcome, [*notices, *removed])
+        due = (seen.look_again, replacement.look_again, removal_due, counts_due)
+        return self._next_look(key, plan, execution, prerequisites.look_again, due)
 
     async def _replace_pods(
-        self, identity: Identity, replacement: ReplacementPlan, state: WorkloadState, execution: Execution
-    ) -> list[str]:
+        self,
+        identity: Identity,
+        replacement: ReplacementPlan,
+        state: WorkloadState,
+        execution: Execution,
+        *,
+        blocked: bool,
+    ) -> list[Notice]:
+        """Delete the pods that may go now. While a check fails, only those go that cannot come up as they are."""
+        wanted = (
+            ("is of an older specification", () if blocked else replacement.delete),
+            ("was made for another transport and does not come up", replacement.lost),
+            ("takes up RDMA again", () if blocked else replacement.retry),
+        )
+        notices = []
         try:
-            return await self._executor.replace_pods(identity, replacement.delete, state.update_revision)
+            for why, pods in wanted:
+                deleted = await self._executor.replace_pods(identity, pods, state.template.revision)
+                notices += [Notice(Reason.PodReplaced, f"Deleted pod {name}, which {why}.") for name in deleted]
         except RefusedError as error:
             execution.obstacles.append(Obstacle(error.reason, str(error)))
-            return []
+        return notices
 
-    def _observe_workload(self, key: NamespacedName, scope: Scope) -> tuple[WorkloadState, ReplacementPlan]:
-        workload = self._find_workload(key)
+    async def _remove_refused(self, key: NamespacedName, execution: Execution) -> tuple[list[Notice], float | None]:
+        """Delete a pod that the kubelet has refused and nobody has deleted; returns the news, and when to look again."""
+        now = self._epoch()
+        removal = plan_removal(self._own_pods(key), self._removed.get(key), now)
+        if removal.pod is None:
+            return [], removal.look_again
+        self._removed[key] = count_removal(self._removed.get(key), now)
+        try:
+            deleted = await self._executor.remove_pod(removal.pod)
+        except RefusedError as error:
+            execution.obstacles.append(Obstacle(error.reason, str(error)))
+            return [], self._removed[key].pause
+        words = removal.pod.problem[1] if removal.pod.problem else f"Pod {removal.pod.name}."
+        notices = [Notice(Reason.FailedPodRemoved, f"{Reason.FailedPodRemoved.meaning} {words}")] if deleted else []
+        return notices, self._removed[key].pause
+
+    def _observe_workload(self, key: NamespacedName, seen: Observation) -> tuple[WorkloadState, ReplacementPlan]:
         pods = self._own_pods(key)
-        settled = scope.settled
-        state = observe_workload(workload, pods, settled.replicas)
+        settled = seen.scope.settled
+        state = observe_workload(self._find_workload(key), pods, settled.replicas, exact=seen.intent.required)
         if not state.settled:
-            return state, ReplacementPlan((), 0)
-        return state, plan_replacements(pods, state.update_revision, settled.replicas, settled.max_unavailable)
+            return state, ReplacementPlan()
+        retry = self._observer.build_retry(seen)
+        return state, plan_replacements(pods, state.template, settled.replicas, settled.max_unavailable, retry)
+
+    def _check_workload(self, key: NamespacedName, state: WorkloadState, blocker: Verdict | None) -> Verdict:
+        return check_workload(state, self._own_pods(key), blocker, self._cache.refusals(key), self._epoch())
 
     def _find_workload(self, key: NamespacedName) -> Live | None:
         ours = (None, self._uids.get(key))
@@ -212,75 +242,27 @@ class Reconciler:
         workload = self._find_workload(key)
         return [pod for pod in self._cache.pods(key) if workload is not None and pod.controller_uid == workload.uid]
 
-    def _next_look(self, key: NamespacedName, plan: Plan, execution: Execution, look_again: float) -> float | None:
+    def _next_look(
+        self,
+        key: NamespacedName,
+        plan: Plan,
+        execution: Execution,
+        look_again: float,
+        due: tuple[float | None, ...],
+    ) -> float | None:
         obstacles = (*plan.obstacles, *execution.obstacles)
         if execution.again:
             repeated = self._repeated[key] = self._repeated.get(key, -1) + 1
             return min(_LAST_AGAIN_SECONDS, _AGAIN_SECONDS * 2.0 ** min(repeated, 10))
         self._repeated.pop(key, None)
-        delays = [max(0.0, look_again - time.monotonic())]
+        delays = [max(0.0, look_again - time.monotonic()), *(item for item in due if item is not None)]
         delays += [_OBSTACLE_SECONDS.get(item.reason, _OTHER_OBSTACLE_SECONDS) for item in obstacles]
         return min(delays)
-
-    async def _report_failure(self, identity: Identity, deployment: dict[str, Any], error: Exception) -> None:
-        """Say in the status why passes fail, as far as that can be written; the queue repeats the pass with backoff."""
-        key = (identity.namespace, identity.name)
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        passing = isinstance(error, UnavailableError | ConflictError | GoneError)
-        if isinstance(error, NotLeaderError) or (passing and failures < _LASTING_FAILURES):
-            return
-        if isinstance(error, RefusedError):
-            reason, detail = error.reason, str(error)
-        elif isinstance(error, ClusterError):
-            reason, detail = Reason.RequestsFailing, str(error)
-        else:
-            # Its text may quote anything, such as a Secret's value.
-            reason, detail = Reason.InternalError, type(error).__name__
-        current = self._cache.deployment(key) or deployment
-        previous = current.get("status")
-        status = summarize_failure(previous, current["metadata"]["generation"], reason, detail, self._now())
-        if status == previous:
-            return
-        try:
-            self._cache_status(await self._gateway.apply_status(identity, status))
-            await self._events.emit(identity, [Notice(reason, f"{reason.meaning} {detail}", warning=True)])
-        except ClusterError as failure:
-            _log.warning("failure not reported in the status", extra={"error": str(failure)[:500]})
-
-    async def _report(
-        self, identity: Identity, deployment: dict[str, Any], outcome: Outcome, notices: list[Notice]
-    ) -> None:
-        previous = deployment.get("status")
-        status = summarize(outcome, previous, self._now())
-        publish_conditions(identity, status)
-        if status != previous:
-            try:
-                self._cache_status(await self._gateway.apply_status(identity, status))
-            except GoneError:
-                return
-        await self._events.emit(identity, [*notices, *_list_transitions(previous, status)])
-
-    def _cache_status(self, deployment: dict[str, Any]) -> None:
-        self._cache.upsert(DEPLOYMENT, deployment)
 
     def _forget(self, key: NamespacedName, uid: str) -> None:
         del self._uids[key]
         self._repeated.pop(key, None)
-        self._failures.pop(key, None)
+        self._removed.pop(key, None)
         self._prerequisites.forget(uid)
-        forget_conditions(key)
-
-
-def _list_transitions(previous: dict[str, Any] | None, status: dict[str, Any]) -> list[Notice]:
-    def ready(state: dict[str, Any] | None) -> dict[str, Any]:
-        items = (state or {}).get("conditions", [])
-        return next((item for item in items if item["type"] == ConditionType.READY.value), {})
-
-    before, after = ready(previous), ready(status)
-    if (before.get("status"), before.get("reason")) == (after["status"], after["reason"]):
-        return []
-    reason = Reason[after["reason"]]
-    waiting = {Reason.PodsStarting, Reason.Scaling, Reason.ReplacingPods}
-    if after["status"] != "True" and reason in waiting:
-        return []
-    return [Notice(reason, after["message"], warning=after["status"] != "True" or reason is Reason.CacheDegraded)]
+        self._observer.forget(key)
+        self._reporter.forget(key)

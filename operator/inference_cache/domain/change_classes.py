@@ -94,14 +94,45 @@ CHANGE_CLASSES: Final[dict[str, Entry]] = {
     "cache.tiers[].objectStore.tls": _some("a private authority needs NIXL, which names objects differently", _R, _C),
     "cache.tiers[].objectStore.credentials": _rolling("pods read keys at their start"),
     "cache.tiers[].objectStore.client": _some("LMCacheS3 and NIXL name objects differently", _H, _C),
+    "cache.tiers[].objectStore.plugin": _some(
+        "the cache server's adapter where pods are made for RDMA; elsewhere another one of the same names stands in",
+        _H,
+        _R,
+    ),
+    "cache.tiers[].objectStore.plugin.objectNames": _breaking("objects of other names are not found"),
+    "cache.tiers[].objectStore.plugin.modulePath": _some(
+        "an adapter with names of its own is another one by its module, else as plugin", _H, _R, _C
+    ),
+    "cache.tiers[].objectStore.plugin.className": _some(
+        "an adapter with names of its own is another one by its class, else as plugin", _H, _R, _C
+    ),
+    "cache.tiers[].objectStore.plugin.tcpParameters": _rolling("parameters of the cache server's adapter"),
+    "cache.tiers[].objectStore.rdmaDialect": _some(
+        "chooses NIXL where client is Auto, which names objects differently; else an option of pods made for RDMA",
+        _H,
+        _R,
+        _C,
+    ),
     "cache.tiers[].objectStore.maxInFlightLoads": _some(
         "an option of the cache server, if it is another number than the computed one", _H, _R
     ),
     "cache.tiers[].objectStore.afterLoad": _some("an option of the cache server", _H, _R),
     "cache.tiers[].objectStore.ioThreads": _rolling("an option of the cache server"),
     "cache.tiers[].objectStore.link": _hot("only the capacity plan reads it"),
+    "transport.policy": _some("devices, networks and preflight of pods, where devices are named", _H, _R),
+    "transport.fabricRef": _some("devices and networks of pods that are made for RDMA", _H, _R),
+    "transport.rdma": _some("devices and networks of pods that are made for RDMA", _H, _R),
+    "transport.recovery": _hot("only the operator reads it"),
+    "transport.lockedMemory": _some("capability of pods that are made for RDMA", _H, _R),
     "nodes": _rolling("placement of pods"),
-    "nodes.requirements.memory": _hot("only the check of nodes reads it"),
+    "nodes.requirements.gpu.partitioning": _some(
+        "checked; label values of accepted products, and the eligibility label where there is one", _H, _R
+    ),
+    "nodes.requirements.memory": _some("checked, and part of the eligibility label where there is one", _H, _R),
+    "nodes.requirements.hugePages": _some("checked; placement of pods if it is more than they request", _H, _R),
+    "nodes.requirements.rdma": _some("placement of pods that are made for RDMA", _H, _R),
+    "nodes.requirements.dpu": _some("placement of pods that are made for RDMA", _H, _R),
+    "nodes.requirements.numa": _some("placement of pods, if zones matter at all", _H, _R),
     "rollout.maxUnavailable": _hot("only the disruption budget and the operator read it"),
     "rollout.drainSeconds": _rolling("times of a pod's end"),
     "observability": _rolling("options and variables of engine and cache server"),

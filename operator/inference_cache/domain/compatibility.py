@@ -10,6 +10,8 @@ from typing import Final
 
 from inference_cache.api.cache import Addressing, EvictionPolicy, Pages, StoreClient
 from inference_cache.api.hatches import split_flag
+from inference_cache.api.store_plugin import ObjectNames
+from inference_cache.api.transport import TransportPolicy
 
 from .defaults import Settled
 from .kv_layout import build_shape
@@ -95,7 +97,10 @@ def _describe_fault(argument: str, fault: ArgumentFault, options: Options, pair:
 
 
 def _list_feature_problems(settled: Settled, pair: VersionPair) -> Iterator[Problem]:
-    nixl = settled.object_store is not None and settled.client is StoreClient.NIXL
+    # Of an adapter with NIXL's names too: NIXL takes over from it where a pod has no RDMA.
+    falls_back = settled.transport_policy is not TransportPolicy.REQUIRE_RDMA
+    named = settled.object_names is ObjectNames.NIXL and falls_back
+    nixl = settled.object_store is not None and (settled.client is StoreClient.NIXL or named)
     wanted = (
         (
             settled.eviction_policy is EvictionPolicy.ARC,
@@ -118,8 +123,12 @@ def _list_feature_problems(settled: Settled, pair: VersionPair) -> Iterator[Prob
 def _name_cause(settled: Settled) -> str:
     """Return the field for which the NIXL client is needed."""
     store = settled.object_store
+    if store is not None and store.plugin is not None:
+        return "objectStore.plugin.objectNames"
     if store is not None and store.client is StoreClient.NIXL:
         return "objectStore.client"
+    if store is not None and store.rdma_dialect is not None:
+        return "objectStore.rdmaDialect"
     return "objectStore.addressing: Path" if settled.addressing is Addressing.PATH else "objectStore.tls.caRef"
 
 

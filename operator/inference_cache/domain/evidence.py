@@ -58,11 +58,21 @@ def describe_effect(status: Mapping[str, Any]) -> dict[str, str]:
         "engineImage": rendered.get("engineImage"),
         "versions": f"vLLM {rendered['vllm']}, LMCache {rendered['lmcache']}" if rendered.get("vllm") else None,
         "cacheTiers": rendered.get("tiers"),
-        "transport": rendered.get("transport"),
+        "transport": _describe_transport(status) or rendered.get("transport"),
         "layoutFingerprint": status.get("cacheFingerprint"),
         "pods": f"{status.get('readyReplicas', 0)} of {status.get('replicas', 0)} ready"
         if "replicas" in status
         else None,
         "nodes": f"{nodes['eligible']} of {nodes['candidates']} candidates are eligible" if nodes else None,
+        "rdmaNodes": f"{nodes['rdma']} of {nodes['eligible']} eligible nodes" if "rdma" in nodes else None,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _describe_transport(status: Mapping[str, Any]) -> str | None:
+    """Return what pods run over, and what speaks for it where that is RDMA."""
+    transport = status.get("transport")
+    if not transport or transport["effective"] == "no pods":
+        return None
+    evidence = transport["evidence"]
+    return str(transport["effective"]) + (f" ({evidence.lower()})" if evidence != "None" else "")

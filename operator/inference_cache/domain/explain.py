@@ -6,9 +6,16 @@ The status is believed where it speaks of the current spec; where it does not, t
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from inference_cache.api.status import NodeReasonCount
-
 from .evidence import count, describe_effect, list_events, list_evidence
+from .explain_transport import (
+    find_attachment,
+    find_degradation,
+    follow,
+    list_fabric_nodes,
+    list_nodes,
+    read_counts,
+    requires_rdma,
+)
 from .explanation import Explanation, Link, Observation, Problem, State
 from .reasons import Reason
 from .remedies import Fix, Situation, Target, find_fixes
@@ -24,9 +31,16 @@ _DERIVED: Final = frozenset(
     {Reason.WorkloadHeld, Reason.NotChecked, Reason.CacheDegraded, Reason.ChangeHeld, Reason.Waiting}
 )
 _PASSING: Final = frozenset(
-    {Reason.PodsStarting, Reason.ReplacingPods, Reason.Scaling, Reason.NodesUnknown, Reason.ChildTerminating}
+    {
+        Reason.PodsStarting,
+        Reason.ReplacingPods,
+        Reason.Scaling,
+        Reason.NodesUnknown,
+        Reason.PlacementPending,
+        Reason.ChildTerminating,
+    }
 )
-_QUIET: Final = _PASSING | {Reason.PayoffUnknown}
+_QUIET: Final = _PASSING | {Reason.PayoffUnknown, Reason.TransportUnknown}
 # A pass that ends with one of these leaves the rest of the status as it was.
 _FAILED_PASS: Final = frozenset({Reason.Forbidden, Reason.WriteRefused, Reason.RequestsFailing, Reason.InternalError})
 
@@ -43,17 +57,18 @@ def explain(seen: Observation, target: Target) -> Explanation:
     failed = _find_failed_pass(conditions, metadata.get("generation", 0))
     if failed is None and status.get("observedGeneration", 0) < metadata.get("generation", 0):
         return _explain_staleness(seen, target, conditions)
-    chain = _build_chain(conditions, failed)
-    root = chain[-1]
-    state = _find_state(chain, root)
+    chain = _build_chain(conditions, failed, seen.deployment.get("spec") or {})
+    state = _find_state(chain, chain[-1])
+    chain = (*chain, *follow(chain[-1], seen))
+    root = next(link for link in reversed(chain) if not link.detail)
     if root.reason == Reason.NoEligibleNodes.name:
-        chain = (*chain, *_list_node_links(status))
+        chain = (*chain, *list_nodes(seen, (status.get("nodes") or {}).get("ineligible") or []))
     fixes = () if state is State.HEALTHY else find_fixes(root.reason, _build_situation(seen, target, root))
     return Explanation(
         namespace=target.namespace,
         name=target.name,
         state=state,
-        summary=_summarize(target, state, root, status),
+        summary=_summarize(target, state, chain, root, status),
         chain=chain,
         evidence=() if state is State.HEALTHY else tuple(list_evidence(seen, chain)),
         fixes=fixes,
@@ -123,17 +138,22 @@ def _find_failed_pass(conditions: Mapping[str, Any], generation: int) -> Link | 
     return None
 
 
-def _build_chain(conditions: Mapping[str, Any], failed: Link | None) -> tuple[Link, ...]:
+def _build_chain(conditions: Mapping[str, Any], failed: Link | None, spec: Mapping[str, Any]) -> tuple[Link, ...]:
     ready = _link(conditions[ConditionType.READY])
     if failed is not None:
         return (ready,) if ready.reason == failed.reason else (ready, failed)
     chain = [ready]
-    if ready.reason == Reason.Ready.name or (ready.status == "True" and ready.reason == Reason.ScaledToZero.name):
+    if ready.reason == Reason.Ready.name:
+        degraded = find_degradation(conditions)
+        return (ready,) if degraded is None else (ready, _link(degraded))
+    if ready.status == "True" and ready.reason == Reason.ScaledToZero.name:
         return (ready,)
+    # Without a need for RDMA the network holds nothing back, and the transport never does.
+    harmless = {ConditionType.TRANSPORT_DEGRADED, *(() if requires_rdma(spec) else (ConditionType.NETWORK_READY,))}
     causes = [
         _link(item)
         for kind, item in conditions.items()
-        if kind not in _SUMMARIES | _ADVICE and item["status"] != "True"
+        if kind not in _SUMMARIES | _ADVICE | harmless and item["status"] != "True"
     ]
     derived = [link for link in causes if _is_derived(link)]
     roots = [link for link in causes if not _is_derived(link)]
@@ -151,6 +171,8 @@ def _find_state(chain: Sequence[Link], root: Link) -> State:
     ready = chain[0]
     if ready.status == "True" and root.reason in {reason.name for reason in _FAILED_PASS}:
         return State.DEGRADED
+    if root.subject == ConditionType.TRANSPORT_DEGRADED:
+        return State.DEGRADED
     if ready.status == "True":
         known = {Reason.ScaledToZero.name: State.IDLE, Reason.Ready.name: State.HEALTHY}
         return known.get(ready.reason, State.DEGRADED)
@@ -158,7 +180,7 @@ def _find_state(chain: Sequence[Link], root: Link) -> State:
     return State.PROGRESSING if root.reason in passing else State.BROKEN
 
 
-def _summarize(target: Target, state: State, root: Link, status: Mapping[str, Any]) -> str:
+def _summarize(target: Target, state: State, chain: Sequence[Link], root: Link, status: Mapping[str, Any]) -> str:
     ready, replicas = status.get("readyReplicas", 0), status.get("replicas", 0)
     pods = f"{ready} of {count(replicas, 'pod')} ready" if replicas else "no pods run"
     match state:
@@ -168,6 +190,9 @@ def _summarize(target: Target, state: State, root: Link, status: Mapping[str, An
             return f"{target.name} is scaled to zero, as its spec says: nothing serves."
         case State.DEGRADED if root.reason in {reason.name for reason in _FAILED_PASS}:
             return f"{target.name} is as it was ({pods}), and the operator cannot work on it: {root.reason}."
+        case State.DEGRADED if any(link.subject == ConditionType.TRANSPORT_DEGRADED for link in chain):
+            effective = (status.get("transport") or {}).get("effective", "TCP")
+            return f"{target.name} serves, but not over RDMA as its spec prefers (pods run over {effective}): {root.reason} ({pods})."
         case State.DEGRADED:
             return f"{target.name} serves, but its cache does not work as specified: {root.reason} ({pods})."
         case State.PROGRESSING:
@@ -176,20 +201,13 @@ def _summarize(target: Target, state: State, root: Link, status: Mapping[str, An
             return f"{target.name} is not ready because of {root.reason} ({pods})."
 
 
-def _list_node_links(status: Mapping[str, Any]) -> Iterator[Link]:
-    for item in (status.get("nodes") or {}).get("ineligible", []):
-        reason = Reason.__members__.get(item["reason"])
-        text = f"{count(item['count'], 'node')}, for instance {', '.join(item['examples'])}."
-        yield Link("Nodes", "False", item["reason"], f"{reason.meaning if reason else ''} {text}".strip())
-
-
 def _list_others(
     seen: Observation, target: Target, conditions: Mapping[str, Any], chain: Sequence[Link]
 ) -> Iterator[Problem]:
     told = {link.subject for link in chain}
     for kind, item in conditions.items():
         link = _link(item)
-        if kind in _SUMMARIES or kind in told or item["status"] == "True" or _is_derived(link):
+        if kind in _SUMMARIES or kind in told or _is_good(link) or _is_derived(link):
             continue
         if link.reason in {reason.name for reason in _QUIET} or link.reason in {known.reason for known in chain}:
             continue
@@ -197,20 +215,25 @@ def _list_others(
 
 
 def _build_situation(seen: Observation, target: Target, link: Link | None) -> Situation:
-    status = seen.deployment.get("status") or {}
-    listed = (status.get("nodes") or {}).get("ineligible", [])
+    status, spec = seen.deployment.get("status") or {}, seen.deployment.get("spec") or {}
+    nodes = status.get("nodes") or {}
     return Situation(
         target=target,
-        spec=seen.deployment.get("spec", {}),
+        spec=spec,
         message=link.message if link else "",
-        ineligible=tuple(
-            NodeReasonCount(reason=item["reason"], count=item["count"], examples=item["examples"]) for item in listed
-        ),
+        ineligible=read_counts(nodes.get("ineligible") or []),
+        without_rdma=read_counts(nodes.get("withoutRdma") or []) or list_fabric_nodes(seen.fabric),
+        fabric=seen.fabric,
+        attachment=find_attachment(target.namespace, target.name, spec, seen.fabric),
         nodes=seen.nodes,
         troubles=seen.troubles,
         events=seen.events,
         ready=status.get("readyReplicas", 0),
     )
+
+
+def _is_good(link: Link) -> bool:
+    return link.status == ("False" if link.subject == ConditionType.TRANSPORT_DEGRADED else "True")
 
 
 def _is_derived(link: Link) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from .node_facts import NodeFacts
+from .node_evidence import NodeEvidence
 from .pod_facts import PodFacts
 from .pod_trouble import ContainerTrouble, EventFacts
 from .remedies import Fix
@@ -36,6 +36,8 @@ class Observation:
     Attributes:
         deployment: The object as the API server returned it.
         pods: Its pods; None where they could not be read, as with the following.
+        nodes: The nodes with all that is known of them.
+        fabric: The InferenceCacheFabric that the spec names; None also where there is none.
         lease: What is known of the operator's Lease, in a sentence.
         unread: What could not be read, and why.
     """
@@ -45,19 +47,25 @@ class Observation:
     troubles: tuple[ContainerTrouble, ...] = ()
     workload: Mapping[str, Any] | None = None
     events: tuple[EventFacts, ...] = ()
-    nodes: tuple[NodeFacts, ...] | None = None
+    nodes: tuple[NodeEvidence, ...] | None = None
+    fabric: Mapping[str, Any] | None = None
     lease: str = ""
     unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Link:
-    """One step from the symptom to the cause: what is the case, with the words of whoever said so."""
+    """One step from the symptom to the cause: what is the case, with the words of whoever said so.
+
+    Attributes:
+        detail: Whether it only shows the cause before it at an example, and is no cause of its own.
+    """
 
     subject: str
     status: str
     reason: str
     message: str
+    detail: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import json
 from typing import Any, Final
 
 from inference_cache.api.model import ModelSource
+from inference_cache.api.store_plugin import ObjectNames
 
 from .defaults import HASH_ALGORITHM, Settled
 from .layout_hatches import list_layout_arguments, list_layout_variables
@@ -31,7 +32,7 @@ LAYOUT_FACTS: Final[dict[str, str]] = {
     "chunkTokens": "an object holds one chunk (cache.chunkTokens)",
     "hashAlgorithm": "it names the chunks (fixed: blake3)",
     "keyFormat": "key and byte format of the version pair (engine.versions, engine.image)",
-    "client": "LMCacheS3 and NIXL name objects differently (objectStore.client, addressing, tls)",
+    "client": "LMCacheS3 and NIXL name objects differently, and a vendor's adapter may do so too; one that uses their names shares their objects (objectStore.client, addressing, tls, rdmaDialect, plugin)",
     "arguments": "options that are not known to leave the KV cache alone (engine.extraArgs)",
     "variables": "variables that are not known to leave the KV cache alone (engine.extraEnv)",
 }
@@ -51,7 +52,7 @@ def list_layout_facts(settled: Settled, pair: VersionPair, namespace: str) -> di
         "chunkTokens": settled.chunk_tokens,
         "hashAlgorithm": HASH_ALGORITHM,
         "keyFormat": pair.key_format,
-        "client": settled.client.value,
+        "client": identify_names(settled),
         "arguments": list_layout_arguments(engine),
         "variables": list_layout_variables(engine),
     }
@@ -68,6 +69,16 @@ def identify_weights(source: ModelSource, namespace: str) -> dict[str, str]:
         # The same weights behind another registry name have the same digest.
         return {"digest": source.image.reference.rpartition("@")[2], "path": source.image.path or ""}
     raise AssertionError("model source without any field")  # pragma: no cover - the API refuses it
+
+
+def identify_names(settled: Settled) -> str:
+    """Return what tells these names of objects from all others; an adapter with names of its own is known by its class."""
+    # Of a cache that is switched off too, as its objects are there when it is switched on again.
+    stores = (tier.object_store for tier in settled.spec.cache.tiers or [])
+    plugin = next((store.plugin for store in stores if store is not None), None)
+    if plugin is None or plugin.object_names is not ObjectNames.OWN:
+        return settled.object_names.value
+    return f"{plugin.module_path}:{plugin.class_name}"
 
 
 def compute_fingerprint(settled: Settled, pair: VersionPair, namespace: str) -> str:

@@ -28,6 +28,19 @@ ENGINE_CONTAINER: Final = "engine"
 CACHE_CONTAINER: Final = "cache"
 WEIGHTS_CONTAINER: Final = "weights"
 
+PREFLIGHT_CONTAINER: Final = "preflight"
+
+LABEL_FABRIC: Final = f"{GROUP}/fabric"
+LABEL_TRANSPORT: Final = f"{GROUP}/transport"
+LABEL_WORKLOAD_HASH: Final = f"{GROUP}/workload-hash"
+ANNOTATION_TRANSPORT_REQUIRED: Final = f"{GROUP}/transport-required"
+FABRIC_FINALIZER: Final = f"{GROUP}/fabric"
+ELIGIBLE_LABEL_PREFIX: Final = f"eligible.{GROUP}/"
+ANNOTATION_NETWORKS: Final = "k8s.v1.cni.cncf.io/networks"
+ANNOTATION_DEFAULT_NETWORK: Final = "v1.multus-cni.io/default-network"
+ANNOTATION_NETWORK_STATUS: Final = "k8s.v1.cni.cncf.io/network-status"
+ANNOTATION_NAD_RESOURCE: Final = "k8s.v1.cni.cncf.io/resourceName"
+
 ENGINE_PORT: Final = 8000
 CACHE_HTTP_PORT: Final = 8080
 CACHE_REQUEST_PORT: Final = 5555
@@ -37,6 +50,8 @@ HUGE_PAGES_RESOURCE: Final = "hugepages-2Mi"
 GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 GPU_MEMORY_LABEL: Final = "nvidia.com/gpu.memory"
 DRIVER_MAJOR_LABEL: Final = "nvidia.com/cuda.driver-version.major"
+COMPUTE_MAJOR_LABEL: Final = "nvidia.com/gpu.compute.major"
+COMPUTE_MINOR_LABEL: Final = "nvidia.com/gpu.compute.minor"
 
 
 def selector_labels(name: str) -> dict[str, str]:
@@ -61,6 +76,11 @@ def object_labels(name: str) -> dict[str, str]:
 def agent_name(name: str) -> str:
     """Return the name of the ConfigMap that holds the agent's programs."""
     return f"{name}-agent"
+
+
+def transport_agent_name(name: str) -> str:
+    """Return the name of the ConfigMap that holds the programs of RDMA pods."""
+    return f"{name}-transport-agent"
 
 
 def headless_name(name: str) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from . import names
+from .attachment import Variant
 from .drift import is_current
-from .kinds import CONFIG_MAP, STATEFUL_SET, Kind
+from .kinds import CONFIG_MAP, RESOURCE_CLAIM_TEMPLATE, STATEFUL_SET, Kind
 from .live import Live
 from .manifest import Manifest
 from .pod_facts import PodFacts
+from .pod_transport import Make, read_make
 from .reasons import Reason
 from .scope import Identity
 
@@ -70,7 +72,8 @@ class Plan:
     """Writes in order, and obstacles.
 
     Attributes:
-        held: Whether a change of the pods waits for a check to hold.
+        held: Whether a change of the specification waits for a check to hold. A change of the transport alone waits too and
+            is none: the pods are up to date with it.
     """
 
     actions: tuple[Action, ...] = ()
@@ -85,24 +88,36 @@ def plan_writes(
     pods: Sequence[PodFacts],
     *,
     hold: bool,
+    exact: bool = False,
 ) -> Plan:
     """Return the missing writes.
 
     With `hold`, nothing that would create or replace pods is written: no object of a deployment that has no StatefulSet
-    yet, no new pod template and no ConfigMap for one. Scaling and repair of what runs go on.
+    yet, no new pod template and no ConfigMap for one. Scaling and repair of what runs go on; so does a fall back to TCP,
+    which replaces no pod that serves, and without which a pod that restarts would find no place.
+
+    Args:
+        identity: The deployment.
+        desired: What should exist.
+        live: What exists.
+        pods: Its pods.
+        hold: Whether a check fails.
+        exact: Whether pods of the other transport are outdated, so that a change of it is a change of the specification. No
+            pod is added then from a template whose engines start without proof of RDMA.
     """
     found = {(item.kind, item.name): item for item in live}
     workload = next(item for item in desired if item.kind is STATEFUL_SET)
     running = found.get((STATEFUL_SET, workload.name))
-    held = hold and (running is None or _template_hash(running) != template_hash(workload))
+    changed = running is None or _template_hash(running) != template_hash(workload)
+    kept = hold and changed and not (running is not None and _falls_back(running, workload))
     actions: list[Action] = []
     obstacles: list[Obstacle] = []
     for manifest in desired:
         current = found.get((manifest.kind, manifest.name))
-        if held and (running is None or (current is None and _is_for_later(manifest, running))):
+        if kept and (running is None or (current is None and _is_for_later(manifest, running))):
             continue
-        if held and manifest.kind is STATEFUL_SET:
-            actions.extend(_plan_scale(identity, manifest, running))
+        if kept and manifest.kind is STATEFUL_SET:
+            actions.extend(_plan_scale(identity, manifest, running, grow=not exact or _proves(running)))
             continue
         step = _plan_object(identity, manifest, current)
         if isinstance(step, Obstacle):
@@ -110,14 +125,15 @@ def plan_writes(
         elif step is not None:
             actions.append(step)
     wanted = {(item.kind, item.name) for item in desired}
-    if held and running is not None:
+    if kept and running is not None:
         obstacles.extend(
-            Obstacle(Reason.RunningConfigLost, f"{CONFIG_MAP} {name} of the running pods is gone.")
-            for name in sorted(_list_config_maps(running))
-            if (CONFIG_MAP, name) not in found and (CONFIG_MAP, name) not in wanted
+            Obstacle(Reason.RunningConfigLost, f"{kind} {name} of the running pods is gone.")
+            for kind, name in sorted(_list_referred(running), key=lambda key: (key[0].name, key[1]))
+            if (kind, name) not in found and (kind, name) not in wanted
         )
-    if not held and not obstacles:
+    if not kept and not obstacles:
         actions.extend(_plan_prune(identity, desired, found, pods))
+    held = kept and not (running is not None and _differs_in_transport(running, workload, exact=exact))
     return Plan(tuple(actions), tuple(obstacles), held)
 
 
@@ -131,6 +147,32 @@ def _template_hash(live: Live) -> str | None:
     return live.annotation(names.ANNOTATION_TEMPLATE_HASH)
 
 
+def _read_makes(running: Live, workload: Manifest) -> tuple[Make, Make] | None:
+    """Return what pods are made from, now and then, where both are of one specification but for the transport."""
+    before = read_make(running.body["spec"]["template"].get("metadata") or {})
+    after = read_make(workload.body["spec"]["template"]["metadata"])
+    return (before, after) if before.workload_hash and before.workload_hash == after.workload_hash else None
+
+
+def _differs_in_transport(running: Live, workload: Manifest, *, exact: bool) -> bool:
+    """Whether the templates differ in nothing but what RDMA or TCP takes, and nobody minds."""
+    makes = _read_makes(running, workload)
+    if makes is None:
+        return False
+    before, after = makes
+    return not exact or (before.variant, before.required) == (after.variant, after.required)
+
+
+def _proves(running: Live | None) -> bool:
+    """Whether pods of what runs start with proof of RDMA only."""
+    return running is not None and read_make(running.body["spec"]["template"].get("metadata") or {}).required
+
+
+def _falls_back(running: Live, workload: Manifest) -> bool:
+    makes = _read_makes(running, workload)
+    return makes is not None and makes[0].variant is Variant.RDMA and makes[1].variant is Variant.TCP
+
+
 def _plan_object(identity: Identity, manifest: Manifest, current: Live | None) -> Action | Obstacle | None:
     if current is None:
         return Create(manifest)
@@ -142,9 +184,12 @@ def _plan_object(identity: Identity, manifest: Manifest, current: Live | None) -
     return Apply(manifest, current, Cause.DRIFT if same_content else Cause.SPECIFICATION)
 
 
-def _plan_scale(identity: Identity, manifest: Manifest, running: Live | None) -> list[Action]:
+def _plan_scale(identity: Identity, manifest: Manifest, running: Live | None, *, grow: bool) -> list[Action]:
     wanted: int = manifest.body["spec"]["replicas"]
-    if running is None or check_ownership(identity, running) or running.body["spec"].get("replicas") == wanted:
+    if running is None or check_ownership(identity, running):
+        return []
+    current = running.body["spec"].get("replicas", 1)
+    if wanted == current or (wanted > current and not grow):
         return []
     return [Scale(running, wanted)]
 
@@ -176,25 +221,27 @@ def _plan_prune(
     identity: Identity, desired: Sequence[Manifest], found: dict[Key, Live], pods: Sequence[PodFacts]
 ) -> list[Delete]:
     wanted = {(item.kind, item.name) for item in desired}
-    in_use = {name for pod in pods for name in pod.config_maps}
+    in_use: set[Key] = {(CONFIG_MAP, name) for pod in pods for name in pod.config_maps}
+    in_use |= {(RESOURCE_CLAIM_TEMPLATE, name) for pod in pods for name in pod.claim_templates}
     running = next((item for (kind, _), item in found.items() if kind is STATEFUL_SET), None)
     if running is not None:
-        in_use.update(_list_config_maps(running))
+        in_use |= _list_referred(running)
     return [
         Delete(item)
-        for (kind, name), item in sorted(found.items(), key=lambda entry: (entry[0][0].name, entry[0][1]))
-        if (kind, name) not in wanted
-        and item.controller_uid == identity.uid
-        and not item.terminating
-        and not (kind is CONFIG_MAP and name in in_use)
+        for key, item in sorted(found.items(), key=lambda entry: (entry[0][0].name, entry[0][1]))
+        if key not in wanted and key not in in_use and item.controller_uid == identity.uid and not item.terminating
     ]
 
 
 def _is_for_later(manifest: Manifest, running: Live) -> bool:
     """Whether an object belongs to pods of the new template alone."""
-    return manifest.kind is CONFIG_MAP and manifest.name not in _list_config_maps(running)
+    key = (manifest.kind, manifest.name)
+    return manifest.kind in {CONFIG_MAP, RESOURCE_CLAIM_TEMPLATE} and key not in _list_referred(running)
 
 
-def _list_config_maps(workload: Live) -> set[str]:
-    volumes = workload.body["spec"]["template"]["spec"].get("volumes", [])
-    return {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
+def _list_referred(workload: Live) -> set[Key]:
+    """Return the objects that are named by their content and that pods of a template refer to."""
+    spec = workload.body["spec"]["template"]["spec"]
+    volumes = (item["configMap"]["name"] for item in spec.get("volumes", []) if "configMap" in item)
+    claims = (item.get("resourceClaimTemplateName") for item in spec.get("resourceClaims", []))
+    return {(CONFIG_MAP, name) for name in volumes} | {(RESOURCE_CLAIM_TEMPLATE, name) for name in claims if name}

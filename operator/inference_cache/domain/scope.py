@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .attachment import TCP_ONLY, TransportChoice
 from .defaults import Settled
 from .versions import VersionPair
 
@@ -25,3 +26,4 @@ class Scope:
     fingerprint: str
     image: str
     operator_namespace: str
+    transport: TransportChoice = TCP_ONLY

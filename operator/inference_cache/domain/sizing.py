@@ -52,6 +52,10 @@ class ContainerSizes:
 WEIGHTS: Final = ContainerSizes({"cpu": "2", "memory": "1Gi"}, {"memory": "1Gi"})
 """The container that downloads the weights; it runs before all others."""
 
+PREFLIGHT: Final = ContainerSizes({"cpu": "1", "memory": "4Gi"}, {"memory": "4Gi"})
+"""The container that tries RDMA before the cache server starts, with the client that the server loads. It asks for less
+than the containers after it, so it changes nothing of what a pod needs."""
+
 
 @dataclass(frozen=True)
 class Sizes:

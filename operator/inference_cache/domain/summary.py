@@ -14,6 +14,7 @@ from inference_cache.api.status import (
     NodeStatus,
     Rendered,
     Sizing,
+    TransportStatus,
 )
 
 from . import names
@@ -25,7 +26,7 @@ from .sizing import compute_sizes
 from .verdict import MAX_MESSAGE, ConditionType, Truth, Verdict, bad, ok
 from .workload_state import WorkloadState
 
-_KEPT = ("cacheFingerprint", "rendered", "sizing")
+_KEPT = ("cacheFingerprint", "rendered", "sizing", "transport")
 _CACHE_CONDITIONS = (ConditionType.CREDENTIALS_READY, ConditionType.OBJECT_STORE_READY)
 
 
@@ -39,6 +40,9 @@ class Outcome:
         workload: Verdict about the pods; None where it was not reached.
         held: Whether a change waits for a check.
         outdated: Pods of an older specification.
+        notes: Conditions that hold nothing back: TransportDegraded, which is bad when True, and NetworkReady where RDMA is
+            not required.
+        transport: What status says of the transport; None where the spec says nothing of it.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Outcome:
     obstacles: tuple[Obstacle, ...] = ()
     held: bool = False
     outdated: int = 0
+    notes: tuple[Verdict, ...] = ()
+    transport: TransportStatus | None = None
 
 
 def find_blocker(checks: Sequence[Verdict]) -> Verdict | None:
@@ -75,6 +81,7 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         _check_progress(outcome, ready),
         _check_stalled(outcome),
         *outcome.checks,
+        *outcome.notes,
         *([outcome.workload] if outcome.workload else []),
         *([outcome.payoff] if outcome.payoff else []),
     ]
@@ -93,6 +100,7 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         sharing=outcome.sharing,
         capacity=outcome.capacity,
         nodes=outcome.nodes,
+        transport=outcome.transport,
     )
     written = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     if outcome.scope is None and state is not None and state.exists:
@@ -151,7 +159,7 @@ def _check_ready(outcome: Outcome) -> Verdict:
     if workload is None or state is None or workload.status is not Truth.TRUE:
         cause = workload or bad(condition, Reason.PodsStarting)
         return Verdict(condition, Truth.FALSE, cause.reason, cause.message)
-    if not state.settled or outcome.outdated or state.replicas > state.wanted:
+    if not (state.settled or state.same) or outcome.outdated or state.replicas > state.wanted:
         reason = Reason.ReplacingPods if outcome.outdated else Reason.Scaling
         return bad(condition, reason, f"{state.updated} of {state.wanted} pods run the current specification.")
     if state.wanted == 0:
@@ -209,7 +217,7 @@ def _summarize_rendered(scope: Scope) -> Rendered:
         engine_image=scope.image,
         vllm=scope.pair.vllm,
         lmcache=scope.pair.lmcache,
-        transport="None" if store is None else "TCP",
+        transport="None" if store is None else scope.transport.variant.value,
         tiers="+".join(tiers if store is None else [*tiers, "S3"]),
     )
 

@@ -15,10 +15,23 @@ class ConditionType(StrEnum):
     SPEC_VALID = "SpecValid"
     COMPATIBLE = "Compatible"
     NODES_ELIGIBLE = "NodesEligible"
+    NETWORK_READY = "NetworkReady"
     CREDENTIALS_READY = "CredentialsReady"
     OBJECT_STORE_READY = "ObjectStoreReady"
+    TRANSPORT_DEGRADED = "TransportDegraded"
     WORKLOAD_AVAILABLE = "WorkloadAvailable"
     CACHE_PAYS_OFF = "CachePaysOff"
+
+
+class FabricCondition(StrEnum):
+    """Conditions of a fabric, in the order in which status shows them."""
+
+    READY = "Ready"
+    PROGRESSING = "Progressing"
+    STALLED = "Stalled"
+    SPEC_VALID = "SpecValid"
+    OBJECTS_READY = "ObjectsReady"
+    NODES_READY = "NodesReady"
 
 
 class Truth(StrEnum):
@@ -58,9 +71,18 @@ def ok(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
     return Verdict(condition, Truth.TRUE, reason, message or reason.meaning)
 
 
-def bad(condition: ConditionType, reason: Reason, message: str = "", *, passing: bool = False) -> Verdict:
-    """Return a verdict that does not hold; the reason's remedy ends the message."""
-    return Verdict(condition, Truth.FALSE, reason, _with_remedy(message, reason), passing)
+def bad(
+    condition: ConditionType,
+    reason: Reason,
+    message: str = "",
+    *,
+    passing: bool = False,
+    remedy_of: Reason | None = None,
+) -> Verdict:
+    """Return a verdict that does not hold; the reason's remedy, or that of its one cause, ends the message."""
+    return Verdict(
+        condition, Truth.FALSE, reason, _with_remedy(message or reason.meaning, remedy_of or reason), passing
+    )
 
 
 def refuse(condition: ConditionType, reason: Reason, *messages: str) -> Verdict:

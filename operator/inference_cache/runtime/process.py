@@ -3,25 +3,36 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Any, Final
 
 from inference_cache.cluster.cache import ObjectCache
+from inference_cache.cluster.claim_templates import ClaimTemplateFeed
 from inference_cache.cluster.condition_metrics import forget_all_conditions
 from inference_cache.cluster.connection import Connection, connect
+from inference_cache.cluster.discovery import Discovery
+from inference_cache.cluster.eligibility_publisher import EligibilityPublisher
 from inference_cache.cluster.events import EventRecorder
+from inference_cache.cluster.evidence import EvidenceStore
 from inference_cache.cluster.gateway import Gateway
+from inference_cache.cluster.label_writer import LabelWriter
 from inference_cache.cluster.lease import LeaseStore
 from inference_cache.cluster.liveness import Feeds
-from inference_cache.cluster.nodes import NodeReflector
+from inference_cache.cluster.node_reviews import NodeReviewer
 from inference_cache.cluster.object_store import BucketProber
+from inference_cache.cluster.observation import Observer
 from inference_cache.cluster.platform_reader import PlatformReader
 from inference_cache.cluster.prerequisites import PrerequisiteReader
 from inference_cache.cluster.reconciler import Reconciler
+from inference_cache.cluster.reporting import Reporter
 from inference_cache.domain.assemble import Platform
-from inference_cache.domain.kinds import DEPLOYMENT, NODE, Kind
+from inference_cache.domain.kinds import DEPLOYMENT, Kind
 
+from .churn import ChurnTimer
 from .elector import Elector
+from .fabrics import Fabrics
+from .garbage import settle_heap
 from .health import SILENT_SECONDS, STUCK_SECONDS, HealthServer, measure_loop_lag
 from .settings import Settings
 from .verifier import Verifier
@@ -32,7 +43,6 @@ _log = logging.getLogger(__name__)
 
 # Pods and children change in bursts; waiting a moment turns many passes, and status writes, into one.
 _SETTLE_SECONDS: Final = 0.25
-_NODES_SETTLE_SECONDS: Final = 2.0
 _DRAIN_SECONDS: Final = 10.0
 
 
@@ -42,7 +52,7 @@ class OperatorProcess:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._feeds = Feeds()
-        self._cache = ObjectCache(self._wake_sharer)
+        self._cache = ObjectCache(self._wake_sharer, self._occupied)
         self._prober = BucketProber()
         self._gateway = Gateway(connection, self._fence)
         self._elector = Elector(
@@ -52,7 +62,26 @@ class OperatorProcess:
             self._start_leading,
             self._stop_leading,
         )
-        self._nodes = NodeReflector(connection, self._gateway, self._feeds.get(NODE.plural), self._nodes_changed)
+        self._discovery = Discovery(connection, settings.discovery_seconds)
+        self._evidence = EvidenceStore(
+            connection,
+            self._gateway,
+            self._feeds,
+            self._discovery,
+            self._evidence_changed,
+            used=self._cache.used_devices,
+        )
+        self._publisher = EligibilityPublisher(
+            LabelWriter(self._gateway, self._discovery.serves, settings.namespace),
+            self._evidence,
+            lambda: self._elector.leading,
+            self._placed,
+        )
+        # Node Feature Discovery may be installed at any time.
+        self._discovery.subscribe(self._publisher.note_news)
+        self._claims = ClaimTemplateFeed(
+            connection, self._gateway, self._feeds, self._discovery, self._cache, self._wake_sharer
+        )
         self._platform = PlatformReader(
             connection,
             self._gateway,
@@ -60,19 +89,32 @@ class OperatorProcess:
             settings.resync_seconds,
             self._platform_changed,
         )
+        events = EventRecorder(self._gateway, settings.identity)
+        self._fabrics = Fabrics(
+            connection=connection,
+            gateway=self._gateway,
+            feeds=self._feeds,
+            discovery=self._discovery,
+            evidence=self._evidence,
+            events=events,
+            cache=self._cache,
+            wake=self._wake_sharer,
+        )
+        reviewer = NodeReviewer(self._evidence, self._cache.devices_version)
         reconciler = Reconciler(
             gateway=self._gateway,
             cache=self._cache,
-            nodes=self._nodes,
+            observer=Observer(self._evidence, self._fabrics.store, reviewer, self._publisher, self._claims),
             prerequisites=PrerequisiteReader(self._gateway, self._prober, good_seconds=settings.resync_seconds),
-            events=EventRecorder(self._gateway, settings.identity),
+            reporter=Reporter(self._gateway, self._cache, events),
             platform=lambda: self._platform.platform,
         )
         self._queue = WorkQueue(reconciler.reconcile, settings.workers)
         self._verifier = Verifier(self._gateway, self._cache, settings.resync_seconds, self._queue.add, self._verified)
         self._watches = Watches(settings.kubeconfig, self._feeds, self._saw, self._verifier.ask)
         self._health = HealthServer(settings.health_address, self.find_problems, self.find_awaited)
-        self._nodes_timer: asyncio.TimerHandle | None = None
+        self._synced = False
+        self._churn = ChurnTimer(lambda: self._queue.add_all(self._cache.keys()))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until asked to stop.
@@ -80,13 +122,17 @@ class OperatorProcess:
         Raises:
             ExceptionGroup: A part failed that must not fail.
         """
+        settle_heap()
         await self._health.start()
         self._watches.start()
         parts = {
             asyncio.create_task(part, name=name)
             for name, part in (
                 ("elector", self._elector.run()),
-                ("nodes", self._nodes.run()),
+                ("evidence", self._evidence.run()),
+                ("discovery", self._discovery.run()),
+                ("fabrics", self._fabrics.run()),
+                ("eligibility labels", self._publisher.run()),
                 ("platform", self._platform.run()),
                 ("verifier", self._verifier.run()),
                 ("workers", self._queue.run()),
@@ -108,14 +154,15 @@ class OperatorProcess:
             problems.append("the thread of the watches has ended")
         elif self._watches.silent_seconds() > SILENT_SECONDS:
             problems.append(f"the loop of the watches has not turned for {self._watches.silent_seconds():.0f} s")
-        if self._queue.oldest_pass_seconds() > STUCK_SECONDS:
-            problems.append(f"a pass has taken {self._queue.oldest_pass_seconds():.0f} s so far")
+        for queue in (self._queue, self._fabrics.queue):
+            if queue.oldest_pass_seconds() > STUCK_SECONDS:
+                problems.append(f"a pass has taken {queue.oldest_pass_seconds():.0f} s so far")
         return problems
 
     def find_awaited(self) -> list[str]:
         """Return what the process still waits for before it can work or take over."""
         awaited = [] if self._verifier.synced else ["first lists"]
-        if self._nodes.snapshot() is None:
+        if not self._evidence.known:
             awaited.append("first list of nodes")
         if not self._platform.known:
             awaited.append("version of the API server and version table")
@@ -133,11 +180,17 @@ class OperatorProcess:
             key = self._cache.upsert(kind, body)
         if key is not None:
             self._queue.add(key, Lane.CHANGE, 0.0 if kind is DEPLOYMENT else _SETTLE_SECONDS)
+        if kind is DEPLOYMENT:
+            self._fabrics.note_churn()
 
     def _verified(self, kind: Kind) -> None:
         self._open_if_ready()
         if kind is DEPLOYMENT:
             self._queue.add_all(self._cache.keys(), spread=min(30.0, self._settings.resync_seconds / 10))
+            self._fabrics.add_all()
+
+    def _occupied(self, node: str) -> None:
+        self._evidence.note_used(node)
 
     def _wake_sharer(self, key: tuple[str, str]) -> None:
         self._queue.add(key, Lane.ROUTINE, _SETTLE_SECONDS)
@@ -146,31 +199,42 @@ class OperatorProcess:
         self._open_if_ready()
         self._queue.add_all(self._cache.keys(), spread=1.0)
 
-    def _nodes_changed(self) -> None:
+    def _evidence_changed(self) -> None:
         self._open_if_ready()
-        if self._nodes_timer is None:
-            loop = asyncio.get_running_loop()
-            self._nodes_timer = loop.call_later(_NODES_SETTLE_SECONDS, self._add_for_nodes)
+        self._churn.note()
+        self._fabrics.note_churn()
+        self._publisher.note_news()
 
-    def _add_for_nodes(self) -> None:
-        self._nodes_timer = None
-        self._queue.add_all(self._cache.keys())
+    def _placed(self, key: Hashable) -> None:
+        if isinstance(key, tuple):
+            self._queue.add(key)
 
     def _start_leading(self) -> None:
         self._queue.add_all(self._cache.keys())
+        self._fabrics.add_all()
+        self._publisher.note_news()
         self._open_if_ready()
 
     def _open_if_ready(self) -> None:
-        if self._elector.leading and not self.find_awaited():
+        if self.find_awaited():
+            return
+        if not self._synced:
+            self._synced = True
+            settle_heap()
+        if self._elector.leading:
             self._queue.open()
+            self._fabrics.queue.open()
 
     def _stop_leading(self) -> None:
         self._queue.close()
+        self._fabrics.queue.close()
+        self._publisher.reset()
         forget_all_conditions()
 
     async def _shut_down(self, parts: set[asyncio.Task[Any]]) -> None:
         self._queue.close()
-        await self._queue.drain(_DRAIN_SECONDS)
+        self._fabrics.queue.close()
+        await asyncio.gather(self._queue.drain(_DRAIN_SECONDS), self._fabrics.queue.drain(_DRAIN_SECONDS))
         for task in parts:
             task.cancel()
         await asyncio.wait(parts)

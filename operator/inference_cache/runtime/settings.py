@@ -30,6 +30,7 @@ class Settings:
         health_address: Where /healthz, /readyz and /metrics are served.
         lease_seconds: How long the Lease holds without renewal; bounds the time of a failover.
         resync_seconds: How often everything is listed and every deployment looked at again.
+        discovery_seconds: How often it is asked which kinds of other projects are served.
         workers: Most passes at a time.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     health_address: tuple[str, int]
     lease_seconds: int
     resync_seconds: int
+    discovery_seconds: int
     workers: int
     log_level: str
 
@@ -62,6 +64,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         lease_seconds=_read(env, "LEASE_SECONDS", "12", _between(3, 60), "write a whole number from 3 to 60"),
         resync_seconds=_read(env, "RESYNC_SECONDS", "300", _between(5, 3600), "write a whole number from 5 to 3600"),
+        discovery_seconds=_read(
+            env, "DISCOVERY_SECONDS", "60", _between(1, 3600), "write a whole number from 1 to 3600"
+        ),
         workers=_read(env, "WORKERS", "16", _between(1, 64), "write a whole number from 1 to 64"),
         log_level=_read(env, "LOG_LEVEL", "INFO", _level, "write DEBUG, INFO, WARNING or ERROR"),
     )

@@ -14,6 +14,7 @@ from inference_cache.domain.kinds import WATCHED_KINDS, Kind
 
 _log = logging.getLogger(__name__)
 
+_PORTION: Final = 50
 _RETRY_SECONDS: Final = (1, 2, 5, 10, 30)
 
 
@@ -90,7 +91,10 @@ class Verifier:
                 item.setdefault("kind", kind.name)
                 bodies.append(item)
         first = kind not in self._complete
-        for key in self._cache.take_list(kind, bodies, known_before):
+        for number, key in enumerate(self._cache.take_list(kind, bodies, known_before)):
+            if number % _PORTION == _PORTION - 1:
+                # A first list brings everything at once.
+                await asyncio.sleep(0)
             if not first:
                 metrics.cache_repairs.labels(kind.plural).inc()
             self._stale(key)

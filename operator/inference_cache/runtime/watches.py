@@ -273,7 +273,8 @@ def _build_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = 70
-    settings.watching.chunk_size = 500
+    # A page is parsed without giving way to the other thread.
+    settings.watching.chunk_size = 100
     settings.queueing.idle_timeout = 1
     for kind, selector in SELECTORS.items():
         settings.watching.label_selectors[_selector_key(kind)] = selector

@@ -17,7 +17,6 @@ from inference_cache.cluster.errors import ClusterError, NotLeaderError, Unavail
 
 _log = logging.getLogger(__name__)
 
-_NAME: Final = metrics.CONTROLLER
 _FIRST_BACKOFF_SECONDS: Final = 1.0
 _LAST_BACKOFF_SECONDS: Final = 300.0
 
@@ -42,10 +41,12 @@ class WorkQueue:
     Args:
         handler: Does one pass; returns the seconds until the next one, or None.
         workers: Most passes at a time.
+        name: The queue's name in metrics.
     """
 
-    def __init__(self, handler: Handler, workers: int) -> None:
+    def __init__(self, handler: Handler, workers: int, name: str = metrics.CONTROLLER) -> None:
         self._handler = handler
+        self._name = name
         self._workers = workers
         self._open = asyncio.Event()
         self._work = asyncio.Event()
@@ -59,7 +60,7 @@ class WorkQueue:
         self._idle.set()
         self._again: dict[NamespacedName, Lane] = {}
         self._failures: dict[NamespacedName, int] = {}
-        metrics.max_workers.labels(_NAME).set(workers)
+        metrics.max_workers.labels(self._name).set(workers)
 
     def add(self, key: NamespacedName, lane: Lane = Lane.CHANGE, delay: float = 0.0) -> None:
         """Ask for a pass over a key, no later than in `delay` seconds; asking again before it begins changes nothing."""
@@ -107,8 +108,8 @@ class WorkQueue:
             return
         self._waiting[key] = (lane, known[1] if known else time.monotonic())
         self._lanes[lane].append(key)
-        metrics.queue_adds.labels(_NAME).inc()
-        metrics.queue_depth.labels(_NAME).set(len(self._waiting))
+        metrics.queue_adds.labels(self._name).inc()
+        metrics.queue_depth.labels(self._name).set(len(self._waiting))
         self._work.set()
 
     def _add_later(self, key: NamespacedName, lane: Lane, delay: float) -> None:
@@ -148,8 +149,8 @@ class WorkQueue:
                 if waiting is None or waiting[0] != lane:
                     continue
                 del self._waiting[key]
-                metrics.queue_depth.labels(_NAME).set(len(self._waiting))
-                metrics.queue_seconds.labels(_NAME).observe(time.monotonic() - waiting[1])
+                metrics.queue_depth.labels(self._name).set(len(self._waiting))
+                metrics.queue_seconds.labels(self._name).observe(time.monotonic() - waiting[1])
                 return key
         return None
 
@@ -168,7 +169,7 @@ class WorkQueue:
         self._running[key] = started
         self._idle.clear()
         self._due.pop(key, None)
-        metrics.active_workers.labels(_NAME).inc()
+        metrics.active_workers.labels(self._name).inc()
         delay: float | None = None
         result = "success"
         try:
@@ -188,10 +189,10 @@ class WorkQueue:
             del self._running[key]
             if not self._running:
                 self._idle.set()
-            metrics.active_workers.labels(_NAME).dec()
-            metrics.reconcile_total.labels(_NAME, result).inc()
-            metrics.reconcile_seconds.labels(_NAME).observe(time.monotonic() - started)
-            metrics.work_seconds.labels(_NAME).observe(time.monotonic() - started)
+            metrics.active_workers.labels(self._name).dec()
+            metrics.reconcile_total.labels(self._name, result).inc()
+            metrics.reconcile_seconds.labels(self._name).observe(time.monotonic() - started)
+            metrics.work_seconds.labels(self._name).observe(time.monotonic() - started)
         again = self._again.pop(key, None)
         if again is not None and result != "error":
             self._make_ready(key, again)
@@ -203,7 +204,7 @@ class WorkQueue:
 
     def _count_failure(self, key: NamespacedName, error: Exception) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        metrics.reconcile_errors.labels(_NAME).inc()
-        metrics.queue_retries.labels(_NAME).inc()
+        metrics.reconcile_errors.labels(self._name).inc()
+        metrics.queue_retries.labels(self._name).inc()
         asked = error.retry_after if isinstance(error, UnavailableError) else None
         return max(asked or 0.0, compute_backoff(failures, random.uniform(0.8, 1.2)))  # noqa: S311 - jitter

@@ -51,6 +51,7 @@ _DEEPSEEK: Final = {
     }
 }
 _OLDER: Final = {"engine.versions": {"vllm": "0.26.0", "lmcache": "0.5.3"}}
+_ADAPTER: Final = {"modulePath": "vendor.adapter", "className": "Adapter", "objectNames": "NIXL"}
 _WEIGHTS: Final = {"model.source": {"image": {"reference": f"registry.example/llama@sha256:{'0' * 64}"}}}
 
 
@@ -92,6 +93,8 @@ _OPTIONS: Final = [
     DomainMistake("ARC with the older pair", {**_OLDER, f"{_MEMORY}.evictionPolicy": "ARC"}, Reason.FeatureUnsupported, ("vLLM 0.26.0 with LMCache 0.5.3", "memory.evictionPolicy", "Use a pair that has it")),
     DomainMistake("huge pages with the older pair", {**_OLDER, f"{_MEMORY}.pages": "Huge2Mi"}, Reason.FeatureUnsupported, ("change memory.pages",)),
     DomainMistake("path addressing with the older pair", {**_OLDER, f"{_STORE}.addressing": "Path"}, Reason.FeatureUnsupported, ("NIXL", "objectStore.addressing: Path")),
+    DomainMistake("a dialect with the older pair", {**_OLDER, f"{_STORE}.rdmaDialect": "Dell"}, Reason.FeatureUnsupported, ("NIXL", "change objectStore.rdmaDialect")),
+    DomainMistake("an adapter with names of NIXL and the older pair", {**_OLDER, f"{_STORE}.client": "Plugin", f"{_STORE}.plugin": _ADAPTER}, Reason.FeatureUnsupported, ("NIXL", "change objectStore.plugin.objectNames")),
 ]  # fmt: skip
 
 _MODELS: Final = [

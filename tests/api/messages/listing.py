@@ -5,7 +5,9 @@ from typing import Final
 
 from tests.api.messages.cache_mistakes import NODE_MISTAKES, OTHER_MISTAKES, STORE_MISTAKES, TIER_MISTAKES
 from tests.api.messages.domain_mistakes import DOMAIN_MISTAKES
+from tests.api.messages.fabric_mistakes import FABRIC_MISTAKES
 from tests.api.messages.model_mistakes import ENGINE_MISTAKES, MODEL_MISTAKES, NAME_MISTAKES
+from tests.api.messages.transport_mistakes import ADAPTER_MISTAKES, PLUGIN_MISTAKES, TRANSPORT_MISTAKES
 
 PATH: Final = Path(__file__).resolve().parent / "messages.txt"
 MISTAKES: Final = [
@@ -14,8 +16,12 @@ MISTAKES: Final = [
     *ENGINE_MISTAKES,
     *TIER_MISTAKES,
     *STORE_MISTAKES,
+    *PLUGIN_MISTAKES,
+    *TRANSPORT_MISTAKES,
     *NODE_MISTAKES,
+    *ADAPTER_MISTAKES,
     *OTHER_MISTAKES,
+    *FABRIC_MISTAKES,
 ]
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference_cache.api.parsing import Violation, parse_spec
-from tests.support.builders import IDENTITY, build_spec
+from inference_cache.api.parsing import Violation, parse_fabric, parse_spec
+from tests.support.builders import IDENTITY, build_spec, change, load_fabric
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,29 @@ def bad(title: str, path: str, value: Any, shows: str | None = None, at: str = "
     hidden = extra.get("hidden", "")
     seen = "" if hidden else str(value) if shows is None else shows
     return Mistake(title, {**base, path: value}, f"spec.{at or _bracket(path)}", seen, **extra)
+
+
+@dataclass(frozen=True)
+class FabricMistake(Mistake):
+    """One bad fabric; the changes are applied to the sample of one that the operator makes."""
+
+    name: str = "storage"
+
+    def check(self) -> list[Violation]:
+        """Return what the operator says."""
+        body = load_fabric()
+        for path, value in self.changes.items():
+            change(body["spec"], path, value)
+        result = parse_fabric(self.name, body["spec"])
+        return result if isinstance(result, list) else []
+
+
+def bad_fabric(
+    title: str, path: str, value: Any, shows: str | None = None, at: str = "", **extra: Any
+) -> FabricMistake:
+    """Return a mistake in one field of a fabric."""
+    mistake = bad(title, path, value, shows, at, **extra)
+    return FabricMistake(mistake.id, mistake.changes, mistake.field, mistake.shows, mistake.hidden)
 
 
 def _bracket(path: str) -> str:

@@ -5,7 +5,7 @@ theirs and a way back finds what it needs.
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import jinja2
 
@@ -14,7 +14,9 @@ from inference_cache.domain.kinds import CONFIG_MAP
 from inference_cache.domain.manifest import Manifest, build_manifest, hash_content
 from inference_cache.domain.scope import Scope
 
-from .options import build_adapter, build_transfer_config
+from .adapters import build_tcp_adapter
+from .attached import TRANSPORT_KEY, build_transport_config, find_attachment
+from .options import build_transfer_config
 
 CONFIG_MOUNT: Final = "/etc/inference-cache"
 AWS_CONFIG_KEY: Final = "aws-config"
@@ -40,15 +42,20 @@ s3 =
 def build_config_map(scope: Scope) -> Manifest | None:
     """Return the ConfigMap, or None where the pods read nothing from one. It holds no credentials.
 
-    kv-transfer-config.json and l2-adapters.json state how the pods are connected, for people and for other tools.
+    kv-transfer-config.json and l2-adapters.json state how the pods are connected, for people and for other tools; RDMA
+    pods, which choose between two adapters, read transport.json instead of the latter.
     """
     settled = scope.settled
     store = settled.object_store
-    adapters = [] if store is None else [build_adapter(scope)]
+    attachment = find_attachment(scope)
     data: dict[str, str] = {}
     if settled.cache_enabled:
-        data[TRANSFER_CONFIG_KEY] = json.dumps(build_transfer_config(scope.pair), sort_keys=True, indent=2) + "\n"
-        data[ADAPTERS_KEY] = json.dumps(adapters, sort_keys=True, indent=2) + "\n"
+        data[TRANSFER_CONFIG_KEY] = _show(build_transfer_config(scope.pair))
+    if settled.cache_enabled and attachment is None:
+        adapter = build_tcp_adapter(settled)
+        data[ADAPTERS_KEY] = _show([] if adapter is None else [adapter])
+    if attachment is not None:
+        data[TRANSPORT_KEY] = _show(build_transport_config(scope, attachment))
     if store is not None:
         style = "path" if settled.addressing is Addressing.PATH else "virtual"
         data[AWS_CONFIG_KEY] = _AWS_CONFIG.render(region=store.region, style=style)
@@ -56,3 +63,7 @@ def build_config_map(scope: Scope) -> Manifest | None:
         return None
     name = f"{scope.identity.name}-config-{hash_content(data)[:8]}"
     return build_manifest(CONFIG_MAP, scope.identity, name, {"immutable": True, "data": data})
+
+
+def _show(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, indent=2) + "\n"

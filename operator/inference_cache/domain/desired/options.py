@@ -5,9 +5,8 @@ Every flag here is checked in the tests against the list of options of the versi
 
 import json
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from inference_cache.api.cache import Addressing, AfterLoad, ObjectStoreTier, Pages, StoreClient
+from inference_cache.api.cache import AfterLoad, Pages
 from inference_cache.api.engine import Dtype, KVCacheDtype
 from inference_cache.domain import names
 from inference_cache.domain.defaults import HASH_ALGORITHM
@@ -17,7 +16,8 @@ from inference_cache.domain.scope import Scope
 from inference_cache.domain.sizing import compute_sizes
 from inference_cache.domain.versions import Feature, VersionPair
 
-from .trust import CA_FILE
+from .adapters import build_tcp_adapter
+from .attached import find_attachment
 
 _WEIGHT_DTYPES: Final = {Dtype.AUTO: "auto", Dtype.BFLOAT16: "bfloat16", Dtype.FLOAT16: "float16"}
 _DTYPES: Final = {KVCacheDtype.AUTO: "auto", KVCacheDtype.FP8_E4M3: "fp8_e4m3", KVCacheDtype.FP8_E5M2: "fp8_e5m2"}
@@ -83,9 +83,12 @@ def build_cache_args(scope: Scope) -> list[str]:
     """Return the arguments of `lmcache server`.
 
     The request port stays on loopback; the HTTP port has no authentication, so a NetworkPolicy guards it. Eviction and
-    prefetch are always written out, so that what runs does not hang on a version's defaults.
+    prefetch are always written out, so that what runs does not hang on a version's defaults. The adapter to the store is
+    left out for RDMA pods: their launcher adds the one that the pod's preflight has chosen.
     """
     settled = scope.settled
+    launched = find_attachment(scope) is not None
+    adapter = None if launched else build_tcp_adapter(settled)
     args = [
         "--host=127.0.0.1",
         f"--port={names.CACHE_REQUEST_PORT}",
@@ -106,67 +109,15 @@ def build_cache_args(scope: Scope) -> list[str]:
     args.append("--isolated-ipc" if Feature.ISOLATED_IPC in scope.pair.features else "--shm-name=")
     if settled.pages is Pages.HUGE_2MI:
         args.append("--l1-use-hugepages")
-    if settled.object_store is not None:
+    if launched or adapter is not None:
         keep = settled.after_load is AfterLoad.KEEP_IN_MEMORY
         args += [
             f"--l2-prefetch-max-in-flight={compute_sizes(settled).in_flight_loads}",
             f"--l2-prefetch-policy={'retain' if keep else 'default'}",
-            f"--l2-adapter={_compact(build_adapter(scope))}",
         ]
+    if adapter is not None:
+        args.append(f"--l2-adapter={escape_references(_compact(adapter))}")
     return args
-
-
-def build_adapter(scope: Scope) -> dict[str, Any]:
-    """Return the configuration of the adapter to the object store; never with credentials: the server prints it.
-
-    Raises:
-        ValueError: The deployment has no object store.
-    """
-    store = scope.settled.object_store
-    if store is None:
-        raise ValueError("no object store")
-    return build_nixl_adapter(store) if scope.settled.client is StoreClient.NIXL else build_s3_adapter(store)
-
-
-def build_s3_adapter(store: ObjectStoreTier) -> dict[str, Any]:
-    """Return the configuration of LMCache's S3 adapter (TCP).
-
-    The endpoint must hold the bucket as first label of the host, as the adapter knows no other addressing and no prefix
-    (LMCache#3376). Plain HTTP needs HTTP/2 off. Credentials come from the environment, never from here: the server
-    prints its configuration.
-    """
-    url = urlsplit(store.endpoint)
-    plain = url.scheme == "http"
-    return {
-        "type": "s3",
-        "s3_endpoint": f"s3://{store.bucket.name}.{url.netloc}",
-        "s3_region": store.region,
-        "s3_prefer_http2": not plain,
-        "disable_tls": plain,
-        "shared": True,
-        **({"s3_num_io_threads": store.io_threads} if store.io_threads is not None else {}),
-    }
-
-
-def build_nixl_adapter(store: ObjectStoreTier) -> dict[str, Any]:
-    """Return the configuration of LMCache's NIXL adapter with the object backend (TCP).
-
-    It knows path addressing and private authorities. It cannot delete, so it takes no eviction. Checksums are sent only
-    where they must be, as third-party stores refuse the newer kinds.
-    """
-    url = urlsplit(store.endpoint)
-    params = {
-        "bucket": store.bucket.name,
-        "endpoint_override": f"{url.scheme}://{url.netloc}",
-        "scheme": url.scheme,
-        "region": store.region,
-        "use_virtual_addressing": "false" if store.addressing is Addressing.PATH else "true",
-        "req_checksum": "required",
-        "resp_checksum": "required",
-        **({"ca_bundle": CA_FILE} if store.tls is not None else {}),
-        **({"num_threads": str(store.io_threads)} if store.io_threads is not None else {}),
-    }
-    return {"type": "nixl_native", "backend": "OBJ", "backend_params": params, "shared": True}
 
 
 def escape_references(text: str) -> str:

@@ -13,14 +13,17 @@ from typing import Any, Final
 
 from inference_cache.api.status import NodeReasonCount
 from inference_cache.domain import names
-from inference_cache.domain.node_facts import NodeFacts
+from inference_cache.domain.attachment import Attachment
+from inference_cache.domain.node_evidence import NodeEvidence
 from inference_cache.domain.pod_trouble import ContainerTrouble, EventFacts
+from inference_cache.domain.reasons import Reason
 
 Path = tuple[str | int, ...]
 Spec = Mapping[str, Any]
 
 REMOVED: Final = object()
 """Value of a change that takes the field away."""
+SOME_NODE: Final = "<NODE>"
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,11 @@ class Situation:
     Attributes:
         spec: As stored.
         message: Of the condition that is to be mended.
-        ineligible: What the status says of nodes.
-        nodes: Facts of all nodes; None where they could not be read.
+        ineligible: What the status says of nodes that cannot run a replica.
+        without_rdma: What it says of those that can, over TCP alone.
+        fabric: The InferenceCacheFabric that the spec refers to, as stored; None where there is none to read.
+        attachment: What one RDMA pod would get; None where nobody asks for RDMA or nobody can tell.
+        nodes: All nodes with what is known of them; None where they could not be read.
         ready: Number of pods that are ready.
     """
 
@@ -110,7 +116,10 @@ class Situation:
     spec: Spec
     message: str = ""
     ineligible: tuple[NodeReasonCount, ...] = ()
-    nodes: tuple[NodeFacts, ...] | None = None
+    without_rdma: tuple[NodeReasonCount, ...] = ()
+    fabric: Mapping[str, Any] | None = None
+    attachment: Attachment | None = None
+    nodes: tuple[NodeEvidence, ...] | None = None
     troubles: tuple[ContainerTrouble, ...] = ()
     events: tuple[EventFacts, ...] = ()
     ready: int = 0
@@ -118,6 +127,12 @@ class Situation:
     def edit(self, path: Path, value: Any) -> Edit:
         """Return the edit of one field of the spec as it is."""
         return build_edit(self.target, self.spec, path, value)
+
+    def find_nodes(self, reason: Reason) -> Sequence[str]:
+        """Return some nodes that the status names for a reason, or what stands for a node's name."""
+        counts = (*self.ineligible, *self.without_rdma)
+        found = dict.fromkeys(name for item in counts if item.reason == reason.name for name in item.examples)
+        return list(found) or [SOME_NODE]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from inference_cache.api.quantities import GIB, format_gib, parse_quantity
 from inference_cache.domain import names
@@ -49,7 +49,7 @@ def find_move(matrix: Matrix, situation: Situation, spec: Spec, judged: Judgemen
 
 def _move_for_label(situation: Situation, node: NodeFacts, key: str, value: str, *, label_node: bool) -> Move:
     path: Path = ("nodes", "selector", key)
-    known = {item.labels[key] for item in situation.nodes or () if key in item.labels}
+    known = {item.facts.labels[key] for item in situation.nodes or () if key in item.facts.labels}
     found = node.labels.get(key)
     typo = found is not None and found in get_close_matches(value, known, n=1)
     if label_node:
@@ -170,6 +170,12 @@ def _find_memory_tier(spec: Spec) -> int | None:
     return next((number for number, tier in enumerate(tiers) if "memory" in tier), None)
 
 
+def _give_up(path: Path, why: str, value: Any = REMOVED) -> Callable[[Matrix, Spec, NodeFacts], Move]:
+    """A requirement that the node misses; whether the deployment can do without it, only a person knows."""
+    return lambda _matrix, _spec, _node: Move(why, 4, Change(path, value))
+
+
+_REQUIREMENTS: Final[Path] = ("nodes", "requirements")
 _MOVES: Final[Mapping[Reason, Callable[[Matrix, Spec, NodeFacts], Move | None]]] = {
     Reason.NodeUnschedulable: _uncordon,
     Reason.GPUProductMismatch: _accept_product,
@@ -179,4 +185,29 @@ _MOVES: Final[Mapping[Reason, Callable[[Matrix, Spec, NodeFacts], Move | None]]]
     Reason.CPUsTooFew: _lower_cpus,
     Reason.HugePagesTooFew: _use_standard_pages,
     Reason.MemoryTooSmall: _make_memory_do,
+    Reason.KernelTooOld: _give_up(
+        (*_REQUIREMENTS, "kernelAtLeast"), "The node's kernel is older than required; upgrade it, or give that up."
+    ),
+    Reason.ComputeCapabilityTooLow: _give_up(
+        (*_REQUIREMENTS, "gpu", "computeCapabilityAtLeast"),
+        "The node's GPUs are of an older generation than required; see that the engine runs on them.",
+    ),
+    Reason.GPUPartitioned: _give_up(
+        (*_REQUIREMENTS, "gpu", "partitioning"),
+        "The node's GPUs are cut or shared; see that pieces of GPUs do for the engine.",
+        "Accept",
+    ),
+    Reason.NICSpeedTooLow: _give_up(
+        (*_REQUIREMENTS, "rdma", "minSpeedGbps"),
+        "The node's adapter is slower than required; see what icd plan --network-gigabits says of its speed.",
+    ),
+    Reason.NICFirmwareTooOld: _give_up(
+        (*_REQUIREMENTS, "rdma", "firmwareAtLeast"),
+        "The firmware of the node's adapter is older than required; update it, or give that up.",
+    ),
+    Reason.GPUDirectUnavailable: _give_up(
+        (*_REQUIREMENTS, "rdma", "gpuDirect"),
+        "The node cannot share GPU memory with its adapter; LMCache moves KV between DRAM and the store without.",
+        "Ignore",
+    ),
 }

@@ -1,46 +1,10 @@
-"""Remedies for nodes: placement that a repetition of the checks confirms, or else what the status alone can tell."""
-
-import shlex
-from collections.abc import Sequence
-from typing import Final
+"""Remedies for what a node lacks, by what the status alone can tell: state, GPUs, driver, CPU, memory."""
 
 from inference_cache.api.quantities import GIB, format_gib, parse_quantity
 from inference_cache.domain import names
 from inference_cache.domain.reasons import Reason
 
 from .fixes import REMOVED, Command, Edit, Fix, Situation, find_field, look
-from .placement import plan_placement
-
-_SOME_NODE: Final = "<NODE>"
-
-
-def mend_no_eligible_nodes(situation: Situation) -> tuple[Fix, ...]:
-    """No candidate meets every requirement."""
-    planned = plan_placement(situation, candidates_only=True)
-    if planned:
-        return planned
-    fixes: list[Fix] = []
-    for item in situation.ineligible:
-        builder = NODE_REMEDIES.get(item.reason)
-        fixes += builder(situation) if builder else ()
-    return (*fixes, *plan_placement(situation)) or (_look_at_nodes(situation),)
-
-
-def mend_no_candidates(situation: Situation) -> tuple[Fix, ...]:
-    """Selector and tolerations leave no node."""
-    planned = plan_placement(situation)
-    if planned:
-        return planned
-    selector: dict[str, str] = find_field(situation.spec, ("nodes", "selector")) or {}
-    wanted = [f"{key}={value}" for key, value in selector.items()]
-    if not wanted:
-        return (_look_at_nodes(situation),)
-    command = situation.target.kubectl_cluster("label", "node", _SOME_NODE, *wanted)
-    return (
-        Fix(
-            "No node carries all labels of spec.nodes.selector.", (_list_labels(situation, selector), Command(command))
-        ),
-    )
 
 
 def mend_nodes_unknown(situation: Situation) -> tuple[Fix, ...]:
@@ -67,7 +31,7 @@ def mend_not_ready(situation: Situation) -> tuple[Fix, ...]:
     """The node is lost."""
     steps = [
         look(situation.target.kubectl_cluster("describe", "node", name))
-        for name in _examples(situation, "NodeNotReady")
+        for name in situation.find_nodes(Reason.NodeNotReady)
     ]
     return (
         Fix("The kubelet of the node does not report Ready; repair the node. Its conditions say why.", tuple(steps)),
@@ -76,7 +40,7 @@ def mend_not_ready(situation: Situation) -> tuple[Fix, ...]:
 
 def mend_cordoned(situation: Situation) -> tuple[Fix, ...]:
     """The node is cordoned."""
-    nodes = _examples(situation, "NodeUnschedulable")
+    nodes = situation.find_nodes(Reason.NodeUnschedulable)
     steps = [Command(situation.target.kubectl_cluster("uncordon", name)) for name in nodes]
     return (Fix("The nodes are cordoned; uncordon them unless they are under maintenance.", tuple(steps)),)
 
@@ -97,7 +61,7 @@ def mend_unknown_driver(situation: Situation) -> tuple[Fix, ...]:
 
 
 def _label_by_hand(situation: Situation, reason: Reason, key: str, placeholder: str, example: str) -> tuple[Fix, ...]:
-    nodes = _examples(situation, reason.name)
+    nodes = situation.find_nodes(reason)
     label = f"{key}={placeholder}"
     return (
         Fix(
@@ -171,7 +135,7 @@ def mend_few_huge_pages(situation: Situation) -> tuple[Fix, ...]:
 def mend_no_gpus(situation: Situation) -> tuple[Fix, ...]:
     """The device plugin does not advertise GPUs."""
     get = ("get", "pods", "-A", "-l", "app.kubernetes.io/name=nvidia-device-plugin", "-o", "wide")
-    nodes = _examples(situation, "GPUNotAdvertised")
+    nodes = situation.find_nodes(Reason.GPUNotAdvertised)
     return (
         Fix(
             "The nodes have no resource nvidia.com/gpu: the NVIDIA device plugin does not run there, or they have no GPU. "
@@ -210,40 +174,3 @@ def mend_little_memory(situation: Situation) -> tuple[Fix, ...]:
             steps.append(situation.edit(("cache", "tiers", index, "memory", "size"), half))
     why = "The memory tier and what the processes need exceed a node's memory. Halve the tier, or use larger nodes."
     return (Fix(why, tuple(steps)),)
-
-
-def _examples(situation: Situation, reason: str) -> Sequence[str]:
-    found = [name for item in situation.ineligible if item.reason == reason for name in item.examples]
-    return found or [_SOME_NODE]
-
-
-def _list_labels(situation: Situation, keys: dict[str, str]) -> Command:
-    flags = [word for key in keys for word in ("-L", key)]
-    return look(situation.target.kubectl_cluster("get", "nodes", *flags))
-
-
-def _look_at_nodes(situation: Situation) -> Fix:
-    why = "No change of the spec alone would make a node eligible. This shows what each node has and misses."
-    flags = situation.target.flags
-    command = shlex.join(["icd", "nodes", situation.target.name, "-n", situation.target.namespace, *flags])
-    return Fix(why, (look(command),))
-
-
-NODE_REMEDIES: Final = {
-    reason.name: builder
-    for reason, builder in {
-        Reason.NodeNotReady: mend_not_ready,
-        Reason.NodeUnschedulable: mend_cordoned,
-        Reason.GPUProductUnknown: mend_unknown_product,
-        Reason.GPUProductMismatch: mend_other_product,
-        Reason.GPUNotAdvertised: mend_no_gpus,
-        Reason.GPUCountTooLow: mend_few_gpus,
-        Reason.GPUMemoryUnknown: mend_unknown_gpu_memory,
-        Reason.GPUMemoryTooSmall: mend_little_gpu_memory,
-        Reason.DriverUnknown: mend_unknown_driver,
-        Reason.DriverTooOld: mend_old_driver,
-        Reason.CPUsTooFew: mend_few_cpus,
-        Reason.HugePagesTooFew: mend_few_huge_pages,
-        Reason.MemoryTooSmall: mend_little_memory,
-    }.items()
-}

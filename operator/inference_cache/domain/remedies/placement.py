@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from inference_cache.domain.node_facts import NodeFacts
-from inference_cache.domain.node_matrix import Matrix
+from inference_cache.domain.node_evidence import NodeEvidence
+from inference_cache.domain.node_matrix import Judgement, Matrix
 
 from .fixes import Command, Fix, Situation, Spec, Step, apply_change, build_edit, find_field
 from .moves import Move, find_move
@@ -24,11 +24,11 @@ class _Plan:
     """What lets nodes of one shape run a replica."""
 
     moves: tuple[Move, ...]
-    nodes: tuple[NodeFacts, ...]
+    nodes: tuple[NodeEvidence, ...]
 
     @property
     def rank(self) -> tuple[int, int, str]:
-        return sum(move.cost for move in self.moves), -len(self.nodes), self.nodes[0].name
+        return sum(move.cost for move in self.moves), -len(self.nodes), self.nodes[0].facts.name
 
 
 def plan_placement(situation: Situation, *, candidates_only: bool = False) -> tuple[Fix, ...]:
@@ -38,11 +38,11 @@ def plan_placement(situation: Situation, *, candidates_only: bool = False) -> tu
         situation: The facts.
         candidates_only: Leave out nodes that the spec does not speak of.
     """
-    matrix = Matrix(situation.target.name)
+    matrix = Matrix(situation.target.name, situation.attachment)
     judged = ((node, matrix.judge(situation.spec, node)) for node in situation.nodes or ())
-    nodes = tuple(node for node, found in judged if found is not None and (found.candidate or not candidates_only))
+    known = [(node, found) for node, found in judged if found is not None and (found.candidate or not candidates_only)]
     plans: dict[tuple[Any, ...], _Plan] = {}
-    for group in _group_by_shape(situation.spec, nodes):
+    for group in _group_by_shape(situation.spec, known):
         found = (_find_moves(matrix, situation, group[0], label_node=label_node) for label_node in (True, False))
         for key, moves in {tuple((move.why, move.words[:1]) for move in moves): moves for moves in found}.items():
             if moves:
@@ -51,19 +51,20 @@ def plan_placement(situation: Situation, *, candidates_only: bool = False) -> tu
     return tuple(_build_fix(matrix, situation, plan) for plan in ranked[:_MAX_FIXES])
 
 
-def _group_by_shape(spec: Spec, nodes: tuple[NodeFacts, ...]) -> list[tuple[NodeFacts, ...]]:
-    """Nodes that differ in nothing that checks look at are looked at once: there may be thousands."""
+def _group_by_shape(spec: Spec, judged: list[tuple[NodeEvidence, Judgement]]) -> list[tuple[NodeEvidence, ...]]:
+    """Nodes that differ in nothing that checks look at, or miss the same, are looked at once: there may be thousands."""
     selector = find_field(spec, ("nodes", "selector")) or {}
-    groups: dict[Any, list[NodeFacts]] = {}
-    for node in sorted(nodes, key=lambda item: item.name):
+    groups: dict[Any, list[NodeEvidence]] = {}
+    for evidence, found in sorted(judged, key=lambda item: item[0].facts.name):
+        node = evidence.facts
         labels = tuple(sorted((k, v) for k, v in node.labels.items() if k in selector or _DESCRIBES.match(k)))
-        shape = (node.ready, node.unschedulable, node.taints, node.gpus, node.memory, labels)
-        groups.setdefault(shape, []).append(node)
-    largest = sorted(groups.values(), key=lambda group: (-len(group), group[0].name))
+        shape = (node.ready, node.unschedulable, node.taints, node.gpus, node.memory, labels, found.violations)
+        groups.setdefault(shape, []).append(evidence)
+    largest = sorted(groups.values(), key=lambda group: (-len(group), group[0].facts.name))
     return [tuple(group) for group in largest[:_MAX_SHAPES]]
 
 
-def _find_moves(matrix: Matrix, situation: Situation, node: NodeFacts, *, label_node: bool) -> tuple[Move, ...]:
+def _find_moves(matrix: Matrix, situation: Situation, node: NodeEvidence, *, label_node: bool) -> tuple[Move, ...]:
     spec: Spec = situation.spec
     moves: list[Move] = []
     while len(moves) <= _MAX_MOVES:
@@ -77,7 +78,7 @@ def _find_moves(matrix: Matrix, situation: Situation, node: NodeFacts, *, label_
             return ()
         moves.append(move)
         spec = apply_change(spec, move.change) if move.change else spec
-        node = move.node or node
+        node = replace(node, facts=move.node) if move.node else node
     return ()
 
 
@@ -92,16 +93,16 @@ def _build_fix(matrix: Matrix, situation: Situation, plan: _Plan) -> Fix:
             spec = apply_change(spec, move.change)
             continue
         for node in chosen:
-            words = [node.name if word == plan.nodes[0].name else word for word in move.words]
+            words = [node.facts.name if word == plan.nodes[0].facts.name else word for word in move.words]
             steps.append(Command(situation.target.kubectl_cluster(*words)))
     by_spec_alone = all(move.change is not None for move in plan.moves)
     count = sum(_is_eligible(matrix, spec, situation.nodes or ())) if by_spec_alone else len(chosen)
-    listed = ", ".join(node.name for node in chosen)
+    listed = ", ".join(node.facts.name for node in chosen)
     sentence = f"Then {count} node{'' if count == 1 else 's'} can run a replica, for instance {listed}."
     return Fix(" ".join([*(move.why for move in plan.moves), sentence]), tuple(steps))
 
 
-def _is_eligible(matrix: Matrix, spec: Spec, nodes: tuple[NodeFacts, ...]) -> Iterator[bool]:
+def _is_eligible(matrix: Matrix, spec: Spec, nodes: tuple[NodeEvidence, ...]) -> Iterator[bool]:
     for node in nodes:
         judged = matrix.judge(spec, node)
         yield judged is not None and judged.eligible
