@@ -29,6 +29,8 @@ _CNI: Final = {
 _PREFIX: Final = {"SharedMacvlan": "rdma", "SharedIPoIB": "rdma"}
 _DIVIDED: Final = ("SRIOVEthernet", "SRIOVInfiniBand")
 _SHARED: Final = ("SharedMacvlan", "SharedIPoIB")
+# Node selectors do not tell fabrics of the last three apart, so each type has a port of its own.
+_PORTS: Final = {"SharedMacvlan": "ens4f0np0", "SharedIPoIB": "ens5f0np0", "HostDevice": "ens6f0np0"}
 _PORT: Final = "ens3f0np0"
 _IPAM: Final = {"type": "whereabouts", "range": "192.168.10.0/24"}
 OWN_KINDS: Final = (
@@ -55,6 +57,7 @@ class FabricSpace:
         self.kind = kind
         self.namespace = f"{name}-ns"
         self.resource = f"{_PREFIX.get(kind, 'nvidia.com')}/{name.replace('-', '_')}"
+        self.port = _PORTS.get(kind, _PORT)
         infiniband = kind in {"SRIOVInfiniBand", "SharedIPoIB"}
         self._adapter = Adapter(link_type="IB", guid="00:11:22:33:44:55:66:77") if infiniband else Adapter()
 
@@ -88,11 +91,11 @@ class FabricSpace:
             "networks": [{"name": "storage"}],
         }
         if mode == "Manage":
-            spec["devices"] = {"interfaces": [_PORT]}
+            spec["devices"] = {"interfaces": [self.port]}
             network = spec["networks"][0]
             network["ipam"] = {"type": "Whereabouts", "range": _IPAM["range"]}
             if self.kind in _SHARED:
-                network["interface"] = _PORT
+                network["interface"] = self.port
             if self.kind in _DIVIDED:
                 spec["devices"]["virtualFunctions"] = 8
                 spec["nodeDrain"] = "Acknowledged"

@@ -96,4 +96,5 @@ def install_foreign_crds(cluster: Cluster, crds: list[dict[str, Any]] | None = N
 def remove_foreign_crds(cluster: Cluster, crds: list[dict[str, Any]] | None = None) -> None:
     """Take them away, with every object of theirs."""
     names = [f"crd/{item['metadata']['name']}" for item in (load_foreign_crds() if crds is None else crds)]
-    cluster.kubectl("delete", *names, "--wait=true", "--timeout=60s", timeout=90)
+    # The API server takes some seconds for each kind, one after the other.
+    cluster.kubectl("delete", *names, "--wait=true", "--timeout=180s", timeout=200)

@@ -258,6 +258,7 @@ def test_policy_and_entry_stay_while_a_pod_requests_the_resource(make: Make, kin
 def test_two_fabrics_that_claim_one_device(make: Make) -> None:
     older = start_managed(make("SRIOVEthernet"))
     younger = make("SharedMacvlan").prepare(nodes=0)
+    younger.port = older.port
     body = younger.build(nodeSelector={"situation": older.name})
     younger.apply(body)
     found = younger.wait("Stalled", "True", "DeviceClaimedTwice")
@@ -360,7 +361,7 @@ def test_mode_reference_lets_go_of_what_was_made(make: Make) -> None:
 def test_network_taken_out_of_the_spec_goes_when_no_pod_uses_it(make: Make) -> None:
     space = make("SharedMacvlan").prepare()
     second = {"name": "second", "interface": "ens3f1np1", "ipam": {"type": "Whereabouts", "range": "192.168.11.0/24"}}
-    body = space.build(devices={"interfaces": ["ens3f0np0", "ens3f1np1"]})
+    body = space.build(devices={"interfaces": [space.port, "ens3f1np1"]})
     first = body["spec"]["networks"][0]
     space.apply({**body, "spec": {**body["spec"], "networks": [second, first]}})
     kept, gone = expect_objects(space)[0], f"MacvlanNetwork/second-{space.namespace}"
@@ -443,6 +444,7 @@ def test_without_the_nvidia_operator_plain_objects_are_made_and_kept_when_it_com
     install_foreign_crds(cluster, crds)
     # A fabric that is new takes the operator, which tells that the operator of the cache knows of it by now.
     late = make("SharedMacvlan").prepare()
+    late.port = "ens7f0np0"
     late.apply(late.build())
     late.wait_own(*expect_objects(late))
     assert {kind: set(space.own()) for kind, space in spaces.items()} == before

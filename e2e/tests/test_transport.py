@@ -407,7 +407,7 @@ def test_devices_by_claims_are_allocated_by_the_scheduler_and_their_template_is_
     walk = Walk(stage, _CLAIMS)
 
     def templates() -> dict[str, str]:
-        found = walk.cluster.get("resourceclaimtemplates", "--namespace", walk.space.namespace)["items"]
+        found = (walk.cluster.get("resourceclaimtemplates", "--namespace", walk.space.namespace) or {}).get("items", [])
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in found}
 
     walk.wait_ready()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from inference_cache.cluster import fabric_store
 from inference_cache.cluster.connection import Connection
 from inference_cache.cluster.discovery import Discovery
 from inference_cache.cluster.errors import (
@@ -130,6 +131,8 @@ def test_name_that_is_taken_is_left_alone_and_stops_nobody() -> None:
     found = execute(gateway, Create(NET), Create(OTHER))
     assert gateway.done == ["create a", "create b"]
     assert reasons(found) == [Reason.NameConflict]
+    assert "labels" in found.findings[0].remedy
+    assert "deployment" not in found.findings[0].remedy
     assert found.conflicts == {(kinds.MACVLAN_NETWORK, "", "a"): Reason.NameConflict}
 
 
@@ -147,7 +150,7 @@ def test_own_object_that_was_not_seen_is_taken_back(change: dict[str, Any], done
 
 def test_object_in_a_namespace_that_does_not_exist_names_the_namespace() -> None:
     found = execute(_Recorder(plugin=GoneError("namespaces not found")), Create(PLUGIN), Create(NET))
-    assert reasons(found) == [Reason.FabricObjectsMissing]
+    assert reasons(found) == [Reason.NamespaceNotFound]
     assert "namespace inference-cache-fabric does not exist" in found.findings[0].message
     assert found.applied == ["MacvlanNetwork a"]
 
@@ -209,3 +212,30 @@ async def test_what_was_written_counts_until_the_watch_tells_of_it() -> None:
     store.note_written(project_live(kinds.MACVLAN_NETWORK, see(NET, "10")))
     store.note_deleted(project_live(kinds.MACVLAN_NETWORK, see(NET, "10")))
     assert versions() == []
+
+
+async def test_object_that_goes_right_after_a_write_is_missed_at_once() -> None:
+    store = build_store()
+    reflector = store._parts[kinds.MACVLAN_NETWORK]
+    woken: list[str] = []
+    store.subscribe(woken.append)
+    fabric = build_fabric("shared-macvlan")
+    reflector.synced = True
+    reflector._put(("", "a"), project_live(kinds.MACVLAN_NETWORK, see(NET, "5")))
+    store.note_written(project_live(kinds.MACVLAN_NETWORK, see(NET, "8")))
+    # The watch tells of the write and of the deletion before anybody looks.
+    reflector._put(("", "a"), project_live(kinds.MACVLAN_NETWORK, see(NET, "8")))
+    reflector._put(("", "a"), None)
+    assert store.own(fabric) == []
+    assert woken
+
+
+async def test_write_that_the_watch_never_tells_of_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fabric_store, "_WRITTEN_SECONDS", 0.01)
+    store = build_store()
+    woken = asyncio.Event()
+    store.subscribe(lambda _: woken.set())
+    # The answer of a write comes after the watch has told of the deletion.
+    store.note_written(project_live(kinds.MACVLAN_NETWORK, see(NET, "8")))
+    await asyncio.wait_for(woken.wait(), 5)
+    assert store.own(build_fabric("shared-macvlan")) == []

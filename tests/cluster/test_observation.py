@@ -21,7 +21,7 @@ from inference_cache.domain.node_evidence import EvidenceSources, NodeEvidence
 from inference_cache.domain.pod_facts import PodFacts
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Scope
-from inference_cache.domain.verdict import ConditionType, Truth
+from inference_cache.domain.verdict import ConditionType, Truth, bad
 from tests.support.builders import IDENTITY, build_node, build_pod, build_sample_scope, observe
 
 VF = "nvidia.com/vf"
@@ -145,7 +145,8 @@ def test_deployment_without_transport_has_no_conditions_of_it() -> None:
     seen = bench.observe({})
     assert (seen.settled, seen.look_again, seen.scope.transport.variant) == (True, None, Variant.TCP)
     assert set(_verdicts(seen)) == {ConditionType.NODES_ELIGIBLE}
-    assert seen.summarize_transport([]) is None
+    assert seen.summarize_transport([]) == seen.summarize_transport([build_pod(0, ready=False)])
+    assert seen.summarize_transport([]).effective == "TCP"
     assert KEY in bench.publisher.registered
 
 
@@ -155,7 +156,6 @@ def test_policy_tcp_is_told_and_asks_nobody() -> None:
     seen = bench.observe({**_CLIENT, "transport": {"policy": "TCP"}})
     assert set(_verdicts(seen)) == {ConditionType.NODES_ELIGIBLE}
     status = seen.summarize_transport([build_pod(0)])
-    assert status is not None
     assert (status.decision, status.effective) == ("TCP", "TCP")
 
 
@@ -276,9 +276,37 @@ def test_node_of_a_pod_that_fell_back_is_judged_before_it_is_tried_again() -> No
 def test_fabric_that_says_of_itself_that_it_is_not_ready_holds_required_rdma_alone() -> None:
     bench = _Bench()
     assert bench.fabrics.facts is not None
-    broken = replace(bench.fabrics.facts, ready=Truth.FALSE, reason=Reason.FabricObjectsMissing)
+    broken = replace(bench.fabrics.facts, ready=Truth.FALSE, reason=Reason.FabricRuleBroken)
     bench.fabrics.facts = broken
     assert (Truth.FALSE, Reason.FabricNotReady) in [
         (item.status, item.reason) for item in bench.observe(REQUIRE).checks
     ]
     assert bench.observe(AUTO).scope.transport.variant is Variant.RDMA
+
+
+def test_check_that_keeps_the_first_pods_back_is_named() -> None:
+    seen = _Bench().observe(AUTO)
+    blocker = bad(ConditionType.OBJECT_STORE_READY, Reason.BucketNotFound)
+    told = next(item for item in seen.list_notes([], blocker) if item.condition is ConditionType.TRANSPORT_DEGRADED)
+    assert (told.status, told.reason) == (Truth.UNKNOWN, Reason.TransportUnknown)
+    assert "ObjectStoreReady is False (BucketNotFound)" in told.message
+
+
+def test_objects_of_other_namespaces_hold_nobody_back() -> None:
+    bench = _Bench()
+    assert bench.fabrics.facts is not None
+    bench.fabrics.facts = replace(bench.fabrics.facts, ready=Truth.FALSE, reason=Reason.FabricObjectsMissing)
+    assert (Truth.TRUE, Reason.NetworkAttached) in [
+        (item.status, item.reason) for item in bench.observe(REQUIRE).checks
+    ]
+
+
+def test_no_pod_joins_a_fabric_that_is_being_deleted() -> None:
+    bench = _Bench()
+    assert bench.fabrics.facts is not None
+    bench.fabrics.facts = replace(bench.fabrics.facts, deleting=True)
+    seen = bench.observe(AUTO)
+    assert seen.scope.transport.variant is Variant.TCP
+    assert _verdicts(seen)[ConditionType.TRANSPORT_DEGRADED] == (Truth.TRUE, Reason.FabricDeleting)
+    held = [item for item in bench.observe(REQUIRE).checks if item.condition is ConditionType.NETWORK_READY]
+    assert [(item.status, item.reason) for item in held] == [(Truth.FALSE, Reason.FabricDeleting)]

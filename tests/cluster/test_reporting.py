@@ -105,13 +105,19 @@ def _degraded(status: Truth, reason: Reason) -> Verdict:
 _WANTED = _degraded(Truth.FALSE, Reason.TransportAsWanted)
 _UNKNOWN = _degraded(Truth.UNKNOWN, Reason.TransportUnknown)
 _LOST = _degraded(Truth.TRUE, Reason.RDMAUnavailable)
+_RETURNING = _degraded(Truth.TRUE, Reason.RDMAReturning)
 _BACK = _degraded(Truth.TRUE, Reason.RDMARecovered)
 _EVENTS: dict[str, tuple[list[Verdict], list[tuple[str, str]]]] = {
     "pods start and use RDMA": ([_UNKNOWN, _WANTED], []),
     "the fabric fails": ([_WANTED, _LOST, _LOST], [("RDMAUnavailable", "Warning")]),
     "the fabric comes back": (
-        [_WANTED, _LOST, _BACK, _WANTED],
-        [("RDMAUnavailable", "Warning"), ("RDMARecovered", "Normal"), ("TransportAsWanted", "Normal")],
+        [_WANTED, _LOST, _RETURNING, _BACK, _WANTED],
+        [
+            ("RDMAUnavailable", "Warning"),
+            ("RDMAReturning", "Normal"),
+            ("RDMARecovered", "Normal"),
+            ("TransportAsWanted", "Normal"),
+        ],
     ),
     "pods start anew after a fall back": ([_LOST, _UNKNOWN, _WANTED], [("RDMAUnavailable", "Warning")]),
 }

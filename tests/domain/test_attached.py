@@ -15,6 +15,7 @@ from inference_cache.domain.compatibility import check_compatibility
 from inference_cache.domain.desired import build_desired
 from inference_cache.domain.desired.adapters import build_rdma_adapter, build_tcp_adapter
 from inference_cache.domain.desired.attached import RUN_MOUNT, TRANSPORT_KEY, find_attachment
+from inference_cache.domain.desired.workload import build_stateful_set
 from inference_cache.domain.kinds import RESOURCE_CLAIM_TEMPLATE, STATEFUL_SET
 from inference_cache.domain.scope import Scope
 from inference_cache.domain.sizing import compute_sizes
@@ -244,6 +245,36 @@ def test_pods_without_a_cache_have_no_preflight() -> None:
     rendered = render_scope("disabled", replace(scope, transport=TransportChoice(Variant.RDMA, attachment)))
     assert [item["name"] for item in rendered.pod["initContainers"]] == [names.WEIGHTS_CONTAINER]
     assert "storage_vf" not in json.dumps(rendered.pod)
+
+
+def test_nodes_of_the_fabric_bind_pods_for_rdma_alone() -> None:
+    scope = build_sample_scope(_RDMA)
+    attachment = Attachment(
+        "storage", _RESOURCE, None, 1, (), per_network=True, link_type=None, node_selector=(("pool", "rdma"),)
+    )
+    free = replace(attachment, node_selector=())
+    bound, loose = (
+        render_scope("bound", replace(scope, transport=TransportChoice(Variant.RDMA, item)))
+        for item in (attachment, free)
+    )
+    tcp = render_scope("tcp", replace(scope, transport=TransportChoice(Variant.TCP)))
+    wanted = {"key": "pool", "operator": "In", "values": ["rdma"]}
+    found = [wanted in _list_expressions(item.pod) for item in (bound, loose, tcp)]
+    assert found == [True, False, False]
+    hashes = {
+        build_stateful_set(replace(scope, transport=TransportChoice(Variant.RDMA, item)), None).body["spec"][
+            "template"
+        ]["metadata"]["labels"][names.LABEL_WORKLOAD_HASH]
+        for item in (attachment, free)
+    }
+    assert len(hashes) == 1
+
+
+def _list_expressions(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    required = (
+        (pod.get("affinity") or {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    )
+    return [item for term in required.get("nodeSelectorTerms", []) for item in term["matchExpressions"]]
 
 
 _NAMES_OF: Final = {"s3": ObjectNames.LMCACHE_S3, "nixl_native": ObjectNames.NIXL}

@@ -227,7 +227,12 @@ def test_placement_is_told(verdict: Verdict, placement: Placement, status: Truth
 )
 def test_pod_security(enforce: str | None, memory: LockedMemory, blocked: bool) -> None:
     found = check_pod_security(enforce, build_attachment(locked_memory=memory))
-    text = (
-        f"The namespace enforces the Pod Security level {enforce}, which refuses the capability IPC_LOCK of RDMA pods."
-    )
-    assert found == ((Reason.PodSecurityBlocked, text) if blocked else None)
+    assert (found is not None) is blocked
+    if found is None:
+        return
+    reason, text = found
+    assert reason is Reason.PodSecurityBlocked
+    assert f"Pod Security level {enforce}, which refuses the capability IPC_LOCK" in text
+    # Without the capability, the pods still run as root, which restricted refuses.
+    assert ("NodeUnlimited" in f"{text} {reason.remedy}") is (enforce == "baseline")
+    assert ("pods for TCP as well" in text) is (enforce == "restricted")

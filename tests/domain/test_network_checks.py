@@ -1,6 +1,7 @@
 """The condition NetworkReady: what stands in the way of RDMA pods besides the nodes, and which cause is named first."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -88,15 +89,43 @@ def test_fabric_that_cannot_be_resolved_is_the_cause() -> None:
     assert (verdict.status, verdict.reason, verdict.passing) == (Truth.FALSE, Reason.FabricNotFound, False)
 
 
-def test_fabric_that_is_not_ready_counts_last_and_may_pass() -> None:
-    broken = replace(FABRIC, ready=Truth.FALSE, reason=Reason.FabricObjectsMissing, message="no policy.")
+_INVALID = {"conditions": [{"type": "SpecValid", "status": "False"}]}
+_VALID = {"conditions": [{"type": "SpecValid", "status": "True"}]}
+
+
+@pytest.mark.parametrize(
+    ("reason", "facts"),
+    [
+        (Reason.FabricRuleBroken, {}),
+        (Reason.DeviceClaimedTwice, {}),
+        (Reason.FabricForbidden, {"status": _INVALID}),
+    ],
+)
+def test_fabric_that_is_wrong_for_everybody_counts_last_and_may_pass(reason: Reason, facts: dict[str, Any]) -> None:
+    broken = replace(FABRIC, ready=Truth.FALSE, reason=reason, message="no policy.", **facts)
     verdict = check_network_ready(ATTACHMENT, [], broken)
     assert (verdict.status, verdict.reason, verdict.passing) == (Truth.FALSE, Reason.FabricNotReady, True)
-    assert "storage: FabricObjectsMissing: no policy." in verdict.message
+    assert f"storage: {reason.name}: no policy." in verdict.message
     named = check_network_ready(ATTACHMENT, [_SECURITY], broken)
     assert named.reason is Reason.PodSecurityBlocked
     unknown = replace(FABRIC, ready=Truth.UNKNOWN, reason=Reason.Waiting)
     assert check_network_ready(ATTACHMENT, [], unknown).status is Truth.TRUE
+
+
+@pytest.mark.parametrize("reason", [Reason.FabricObjectsMissing, Reason.NetworkNotFound, Reason.FabricObjectFaulty])
+def test_objects_of_other_namespaces_hold_nobody_back(reason: Reason) -> None:
+    broken = replace(FABRIC, ready=Truth.FALSE, reason=reason, message="b/rail does not exist.", status=_VALID)
+    verdict = check_network_ready(ATTACHMENT, [], broken)
+    assert (verdict.status, verdict.reason) == (Truth.TRUE, Reason.NetworkAttached)
+    assert verdict.message.endswith(f"Note: InferenceCacheFabric storage as a whole is not ready ({reason.name}).")
+    assert "b/rail" not in verdict.message, "other namespaces are nobody's business"
+
+
+def test_nobody_joins_a_fabric_that_is_being_deleted() -> None:
+    going = replace(FABRIC, deleting=True)
+    findings = list_network_findings(ATTACHMENT, replace(SEEN, fabric=going, networks={}), "inference")
+    assert [reason for reason, _ in findings] == [Reason.FabricDeleting, Reason.NetworkNotFound]
+    assert check_network_ready(ATTACHMENT, findings, going).reason is Reason.FabricDeleting
 
 
 def test_other_findings_are_counted() -> None:

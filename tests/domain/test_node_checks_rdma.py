@@ -63,7 +63,11 @@ def _label(key: str, value: str, **facts: Any) -> dict[str, Any]:
 
 _LOOSE = NIC((NICSighting(Source.LABEL, vendor="15b3"),))
 
+_POOL = {"selector": (("pool", "rdma"),)}
 _ADAPTERS: dict[str, Row] = {
+    "a node of the fabric": (_POOL, _label("pool", "rdma"), None, ""),
+    "a node outside the fabric": (_POOL, _one(link_up=False), Reason.NodeNotInFabric, "has no label pool by node labels, rdma wanted"),
+    "a node of another pool": (_POOL, _label("pool", "web") | _DEAD, Reason.NodeNotInFabric, "label pool is web by node labels, rdma wanted"),
     "an adapter in order": (_CX7 | _FAST | _FIRMWARE | _ETHERNET, {}, None, ""),
     "another model": (_CX7, _one(**_CX6), Reason.NICModelMismatch, f"ConnectX-6 Dx at 0000:17:00.0 by {_STATE}"),
     "a model by its PCI device id": ({"models": frozenset({"1021"})}, {}, None, ""),

@@ -191,6 +191,14 @@ def test_scheduler_keeps_off_nodes_whose_eligibility_label_says_so() -> None:
     ]
 
 
+def test_scheduler_keeps_to_the_nodes_of_the_fabric() -> None:
+    nodes = build_settled(_NO_PRODUCTS | {"nodes.selector": {"a": "1"}}).spec.nodes
+    affinity = build_affinity(nodes, fabric=(("a", "1"), ("pool", "rdma")))
+    assert affinity is not None
+    (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [(item["key"], item["values"]) for item in term["matchExpressions"]] == [("a", ["1"]), ("pool", ["rdma"])]
+
+
 def _matches(expression: dict[str, Any], labels: dict[str, str]) -> bool:
     """Whether the scheduler takes a node: Gt compares whole numbers and never matches a label that is absent."""
     found = labels.get(expression["key"])

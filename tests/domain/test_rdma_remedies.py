@@ -206,6 +206,27 @@ def test_only_the_variables_that_mislead_are_taken_out() -> None:
     assert edit.value == [{"name": "NCCL_DEBUG", "value": "WARN"}]
 
 
+def test_node_outside_the_fabric_gets_its_labels() -> None:
+    fabric = {"metadata": {"name": "storage"}, "spec": {"nodeSelector": {"pool": "rdma"}}}
+    counts = (NodeReasonCount(reason="NodeNotInFabric", count=1, examples=["node-7"]),)
+    found = _commands(find_fixes("NodeNotInFabric", _situation({}, fabric=fabric, without_rdma=counts)))
+    assert "kubectl label node node-7 pool=rdma" in found
+
+
+@pytest.mark.parametrize(("level", "named"), [("baseline", True), ("restricted", False)])
+def test_unlimited_nodes_help_against_baseline_alone(level: str, named: bool) -> None:
+    message = f"The namespace enforces the Pod Security level {level}, which refuses it."
+    text = "\n".join(_commands(find_fixes("PodSecurityBlocked", _situation(_INLINE, message))))
+    assert ("NodeUnlimited" in text) is named
+
+
+@pytest.mark.parametrize(("recovery", "advised"), [("Immediate", False), ("NextRestart", True)])
+def test_recovery_is_advised_only_where_it_is_not_set(recovery: str, advised: bool) -> None:
+    changes = {"transport": {"fabricRef": {"name": "storage"}, "recovery": recovery}}
+    text = "\n".join(_commands(find_fixes("RDMARecovered", _situation(changes))))
+    assert ("Immediate" in text) is advised
+
+
 def test_override_gives_up_devices_alone() -> None:
     resources = {"requests": {"cpu": "8", "rdma/storage": "1"}, "limits": {"rdma/storage": "1"}}
     (fix,) = find_fixes("ResourceOverrideDroppedRDMA", _situation({"engine.resources": resources}))

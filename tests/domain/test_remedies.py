@@ -78,7 +78,7 @@ def test_printed_commands_survive_a_shell(reason: Reason) -> None:
 # What waiting mends, and what follows from something else that has its own remedy.
 _WITHOUT_STEPS = {
     "CacheDegraded", "PodsStarting", "ReplacingPods", "Scaling", "ChangeHeld", "Waiting", "NotChecked", "WorkloadHeld",
-    "PlacementPending",
+    "PlacementPending", "RDMAReturning",
 }  # fmt: skip
 
 
@@ -327,6 +327,29 @@ def test_name_conflict_names_the_foreign_object() -> None:
     message = "Service inference/nemotron-70b exists and does not belong to this deployment; it is left untouched."
     commands = _commands(find_fixes("NameConflict", _situation(message)))
     assert "kubectl -n inference delete service nemotron-70b" in commands
+
+
+def test_name_conflict_of_a_fabric_asks_for_its_labels_first() -> None:
+    message = "MacvlanNetwork a-inference exists and was not made for this fabric; it is left untouched."
+    commands = _commands(find_fixes("NameConflict", _situation(message)))
+    (label,) = [shlex.split(command) for command in commands if command.startswith("kubectl label macvlannetwork")]
+    assert label[3:5] == ["a-inference", f"{names.LABEL_FABRIC}=<FABRIC>"]
+    assert "kubectl delete macvlannetwork a-inference" in commands
+    assert not any("delete icd" in command for command in commands)
+
+
+def test_field_conflict_says_how_to_take_the_field_out() -> None:
+    message = "NicClusterPolicy nic-cluster-policy: spec.rdmaSharedDevicePlugin.config belongs to helm."
+    commands = _commands(find_fixes("FabricFieldConflict", _situation(message)))
+    (patch,) = [shlex.split(command) for command in commands if "--type=json" in command]
+    assert json.loads(patch[-1]) == [{"op": "remove", "path": "/spec/rdmaSharedDevicePlugin/config"}]
+
+
+def test_resource_of_two_fabrics_is_mended_by_making_one_anew() -> None:
+    message = "The older InferenceCacheFabric a makes the resource rdma/x too."
+    fixes = find_fixes("DeviceClaimedTwice", _situation(message))
+    assert any("another resourceName" in fix.why for fix in fixes)
+    assert "kubectl delete icf '<FABRIC>'" in _commands(fixes)
 
 
 def test_removed_field_of_a_list_item_becomes_a_remove_operation() -> None:

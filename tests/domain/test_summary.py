@@ -43,6 +43,7 @@ _CASES: dict[str, tuple[Outcome, tuple[str, str], tuple[str, str], tuple[str, st
     "an outage keeps a change back": (_outcome(_OUTAGE, held=True), ("False", "StoreUnreachable"), ("False", "ChangeHeld"), _NOT_STALLED),
     "a lasting cause keeps a change back": (_outcome(_DENIED, held=True), ("False", "AccessDenied"), ("False", "ChangeHeld"), ("True", "AccessDenied")),
     "an outage keeps the first pods back": (_outcome(_OUTAGE, workload=None, state=None, held=True), ("False", "StoreUnreachable"), ("False", "Waiting"), _NOT_STALLED),
+    "a lasting cause keeps the first pods back": (_outcome(_DENIED, workload=None, state=None, held=True), ("False", "AccessDenied"), ("False", "AccessDenied"), ("True", "AccessDenied")),
     "a name is taken": (_outcome(obstacles=_CONFLICT), ("False", "NameConflict"), ("False", "ChangeHeld"), ("True", "NameConflict")),
     "an older object ends": (_outcome(obstacles=_TERMINATING), ("False", "ChildTerminating"), ("False", "ChangeHeld"), _NOT_STALLED),
     "no pods are wanted": (_outcome(state=_state(0, 0, 0, 0)), ("True", "ScaledToZero"), ("False", "Complete"), _NOT_STALLED),

@@ -30,6 +30,7 @@ ATTACHMENT = Attachment("storage", "nvidia.com/vf", None, 1, (), per_network=Fal
 NO_FABRIC = (Reason.FabricNotFound, "InferenceCacheFabric storage does not exist.")
 NO_CLIENT = (Reason.ClientWithoutRDMA, "LMCacheS3 speaks TCP only.")
 NO_NETWORK = (Reason.NetworkNotFound, "a/b does not exist.")
+DELETING = (Reason.FabricDeleting, "InferenceCacheFabric storage is being deleted.")
 STARVED = (Reason.RDMAResourceExhausted, "Pod x: 4 Insufficient nvidia.com/vf.")
 NOW = 1000.0
 ENOUGH = RDMASupply(nodes=4, capacity=4)
@@ -90,6 +91,11 @@ CASES: dict[str, Case] = {
     "Auto with a network that went, running on RDMA": Case(
         RDMA, look_again=SHORTAGE_SECONDS, network=[NO_NETWORK], current=RDMA, demand=SERVING
     ),
+    "Auto with a fabric that is being deleted": Case(TCP, Reason.FabricDeleting, network=[DELETING]),
+    "Auto with a fabric that is being deleted, running on RDMA": Case(
+        TCP, Reason.FabricDeleting, network=[DELETING], current=RDMA, demand=SERVING
+    ),
+    "RequireRDMA with a fabric that is being deleted": Case(RDMA, intent=REQUIRE, network=[DELETING]),
     "Auto without any node for RDMA": Case(TCP, Reason.RDMAUnavailable, supply=NONE),
     "Auto with too few nodes for RDMA": Case(TCP, Reason.RDMAPartial, supply=SOME),
     "Auto while drivers are rolled out": Case(TCP, Reason.RDMARolloutConverging, supply=replace(SOME, converging=True)),
@@ -136,15 +142,15 @@ CASES: dict[str, Case] = {
         TCP, Reason.RDMAResourceExhausted, 100.0, current=TCP, memory=Memory(None, None, NOW + 100, STARVED)
     ),
     "RDMA tried again in the end": Case(
-        TCP, Reason.RDMAResourceExhausted, RECOVERY_SECONDS, current=TCP, memory=Memory(None, None, NOW, STARVED)
+        TCP, Reason.RDMAReturning, RECOVERY_SECONDS, current=TCP, memory=Memory(None, None, NOW, STARVED)
     ),
     "fabric still away on TCP": Case(TCP, Reason.RDMAUnavailable, supply=NONE, current=TCP, memory=_LONG_GOOD),
     "fabric just back on TCP": Case(
-        TCP, Reason.RDMAPartial, RECOVERY_SECONDS, current=TCP, memory=Memory(cause=(Reason.RDMAPartial, "few"))
+        TCP, Reason.RDMAReturning, RECOVERY_SECONDS, current=TCP, memory=Memory(cause=(Reason.RDMAPartial, "few"))
     ),
-    "fabric back on TCP, cause forgotten": Case(TCP, Reason.RDMAUnavailable, RECOVERY_SECONDS, current=TCP),
+    "fabric back on TCP, cause forgotten": Case(TCP, Reason.RDMAReturning, RECOVERY_SECONDS, current=TCP),
     "fabric back for half the time": Case(
-        TCP, Reason.RDMAUnavailable, 30.0, current=TCP, memory=Memory(other_since=NOW - 30)
+        TCP, Reason.RDMAReturning, 30.0, current=TCP, memory=Memory(other_since=NOW - 30)
     ),
     "fabric back for long enough": Case(RDMA, current=TCP, memory=_LONG_GOOD),
     "Auto before anything is known": Case(TCP, look_again=1.0, settled=False, supply=NONE),
@@ -178,6 +184,23 @@ def test_shortage_is_told_with_its_numbers() -> None:
     decision = Case(TCP, supply=RDMASupply(1, 1, causes="1 of 4 nodes can.")).decide()
     assert decision.degraded is not None
     assert decision.degraded[1] == "2 of 2 pods need a place with RDMA, and 1 fit. 1 of 4 nodes can."
+
+
+def test_full_nodes_are_told() -> None:
+    decision = Case(TCP, supply=RDMASupply(1, 0, causes="1 of 4 nodes can.", places=3)).decide()
+    assert decision.degraded == (
+        Reason.RDMAPartial,
+        "2 of 2 pods need a place with RDMA, and 0 fit. Pods hold 3 of the 3 places on nodes that can carry RDMA. 1 of 4 nodes can.",
+    )
+
+
+def test_what_was_mended_is_no_longer_the_reason() -> None:
+    memory = Memory(cause=(Reason.RailsShareSubnet, "a and b both use 192.168.10.0/24."))
+    decision = Case(TCP, current=TCP, memory=memory).decide()
+    assert decision.degraded == (
+        Reason.RDMAReturning,
+        "RDMA can be had again; new pods use it once that has lasted for 60 s. Until now: RailsShareSubnet.",
+    )
 
 
 _SITUATIONS = st.builds(

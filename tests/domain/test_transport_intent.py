@@ -112,6 +112,13 @@ def test_locked_memory_is_that_of_the_spec() -> None:
     assert found.locked_memory is LockedMemory.NODE_UNLIMITED
 
 
+def test_pods_get_the_nodes_of_the_fabric() -> None:
+    settled = build_settled({"transport.fabricRef": {"name": "storage"}})
+    found = resolve_attachment(settled, _fabric(nodeSelector={"b": "2", "a": "1"}), NAMESPACE)
+    assert isinstance(found, Attachment)
+    assert found.node_selector == (("a", "1"), ("b", "2"))
+
+
 _FAULTS: dict[str, tuple[FabricFacts | None, Reason, str]] = {
     "it does not exist": (None, Reason.FabricNotFound, "InferenceCacheFabric storage does not exist."),
     "it breaks a rule": (

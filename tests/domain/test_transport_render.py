@@ -42,5 +42,6 @@ def test_size_that_is_asked_for_would_do() -> None:
     found = find_rdma_obstacle(build_settled(_DELL | {_SIZE: "64Gi"}))
     assert found is not None
     assert "is 64Gi" in found[1]
-    assert "Write at most 4095Mi" in found[1]
+    assert "4095Mi" not in found[1], "the remedy says it already"
+    assert "Write at most 4095Mi" in found[0].remedy
     assert find_rdma_obstacle(build_settled(_DELL | {_SIZE: "4095Mi"})) is None

@@ -19,9 +19,10 @@ from inference_cache.domain.transport_status import (
     check_degraded,
     count_placed,
     find_starvation,
+    summarize_plain_transport,
     summarize_transport,
 )
-from inference_cache.domain.verdict import Truth
+from inference_cache.domain.verdict import ConditionType, Truth, bad
 from tests.support.builders import build_pod
 
 AUTO = Intent(TransportPolicy.AUTO, asked=True, recovery=Recovery.NEXT_RESTART)
@@ -149,6 +150,39 @@ def test_pod_that_is_missing_has_not_told(refused: list[PodFacts]) -> None:
 
 def test_nobody_who_asks_for_no_rdma_is_degraded() -> None:
     assert check_degraded(replace(AUTO, asked=False), TransportDecision(TCP_ONLY), [build_pod(0)], 1) is None
+
+
+def test_pods_on_rdma_are_told_where_new_ones_get_tcp() -> None:
+    verdict = check_degraded(AUTO, TCP, [_pod(0, PROVEN), _pod(1, PROVEN)], 2)
+    assert verdict is not None
+    assert (verdict.status, verdict.reason) == (Truth.TRUE, Reason.RDMAUnavailable)
+    assert verdict.message == (
+        "2 of 2 pods run RDMA and keep it; new pods get TCP because of RDMAUnavailable: "
+        f"2 of 2 pods need a node with RDMA. {Reason.RDMAUnavailable.remedy}"
+    )
+
+
+@pytest.mark.parametrize("recovery", Recovery)
+def test_recovery_is_advised_only_where_it_is_not_set(recovery: Recovery) -> None:
+    verdict = check_degraded(replace(AUTO, recovery=recovery), RDMA, [_pod(0, PROVEN), _tcp(1)], 2)
+    assert verdict is not None
+    assert verdict.reason is Reason.RDMARecovered
+    assert ("set transport.recovery" in verdict.message) is (recovery is not Recovery.IMMEDIATE)
+
+
+def test_check_that_holds_the_first_pods_back_is_named() -> None:
+    blocker = bad(ConditionType.NETWORK_READY, Reason.NetworkNotFound)
+    verdict = check_degraded(AUTO, RDMA, [], 2, blocker)
+    assert verdict is not None
+    assert (verdict.status, verdict.reason) == (Truth.UNKNOWN, Reason.TransportUnknown)
+    assert verdict.message == "No pod is created because NetworkReady is False (NetworkNotFound)."
+
+
+@pytest.mark.parametrize(("has_store", "expected"), [(True, "TCP"), (False, "None")])
+def test_plain_transport(has_store: bool, expected: str) -> None:
+    found = summarize_plain_transport(has_store=has_store)
+    assert (found.decision, found.effective, found.evidence) == (expected, expected, "None")
+    assert (found.pods, found.attachments) == (None, None)
 
 
 def test_long_causes_are_cut() -> None:

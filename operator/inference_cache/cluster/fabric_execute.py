@@ -113,7 +113,7 @@ class FabricExecutor:
             if not manifest.namespace:
                 raise
             text = f"{describe(manifest)} cannot be made: namespace {manifest.namespace} does not exist."
-            execution.findings.append(Finding(Reason.FabricObjectsMissing, text))
+            execution.findings.append(Finding(Reason.NamespaceNotFound, text))
             return
         self._store.note_written(live)
         execution.applied.append(describe(live))
@@ -129,7 +129,12 @@ class FabricExecutor:
         if not belongs_to(live, fabric):
             text = f"{describe(live)} exists and was not made for this fabric; it is left untouched."
             execution.conflicts[live.kind, live.namespace, live.name] = Reason.NameConflict
-            execution.findings.append(Finding(Reason.NameConflict, text))
+            remedy = (
+                f"If it was made for this fabric, put its labels {names.LABEL_FABRIC}={fabric} and "
+                f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER} back; otherwise delete or rename that object, or give the "
+                "fabric's network another name."
+            )
+            execution.findings.append(Finding(Reason.NameConflict, text, remedy=remedy))
         elif live.terminating:
             execution.again = True
         elif is_current(live, manifest):

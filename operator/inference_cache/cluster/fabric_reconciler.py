@@ -14,6 +14,7 @@ from inference_cache.domain.fabric.facts import FabricFacts
 from inference_cache.domain.fabric.findings import Finding, ObjectState
 from inference_cache.domain.fabric.form import Form, choose_form, list_kinds
 from inference_cache.domain.fabric.managed_checks import check_managed
+from inference_cache.domain.fabric.network_checks import check_namespaces
 from inference_cache.domain.fabric.plan import (
     FabricPlan,
     build_desired,
@@ -130,7 +131,8 @@ class FabricReconciler:
             policies=self._store.live(kinds.SRIOV_POLICY),
             policy=self._observer.find_policy(),
         )
-        findings, states = check_reference(fabric.name, spec, existing, survey)
+        told, states = check_reference(fabric.name, spec, existing, survey)
+        findings = [*check_namespaces(spec, self._store.namespaces()), *told]
         await self._report(FabricOutcome(fabric, (), findings, survey, states))
         return _OBSTACLE_SECONDS if any(item.reason is Reason.Forbidden for item in findings) else None
 
@@ -150,6 +152,7 @@ class FabricReconciler:
         if plan.actions and await self._guard(fabric, execution):
             execution = await self._executor.execute(fabric.name, plan.actions)
         findings, states = [*execution.findings, *plan.findings], list[ObjectState]()
+        findings += check_namespaces(spec, self._store.namespaces())
         if isinstance(form, Form):
             told, states = check_managed(
                 fabric.name,

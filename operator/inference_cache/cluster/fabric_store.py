@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from inference_cache.domain import kinds, names
@@ -87,7 +88,7 @@ class FabricStore:
             # The operator watches some of these kinds for other reasons too, with another selector.
             feed = feeds.get(f"{kind.plural} of fabrics", vital=False)
             return PagedReflector(
-                connection, gateway, kind, project, feed, self._take, selector, listed=self._changed_all
+                connection, gateway, kind, project, feed, partial(self._take, kind), selector, listed=self._changed_all
             )
 
         self._fabrics: PagedReflector[FabricFacts] = PagedReflector(
@@ -236,7 +237,9 @@ class FabricStore:
 
     def note_written(self, live: Live) -> None:
         """Take in an object that was just written."""
-        self._written[live.kind, live.namespace, live.name] = (live, time.monotonic() + _WRITTEN_SECONDS)
+        key = (live.kind, live.namespace, live.name)
+        self._written[key] = (live, time.monotonic() + _WRITTEN_SECONDS)
+        asyncio.get_running_loop().call_later(_WRITTEN_SECONDS, self._expire, key, live)
 
     def note_deleted(self, live: Live) -> None:
         """Forget what was written of an object that was just deleted."""
@@ -280,8 +283,21 @@ class FabricStore:
     def _arrange_soon(self) -> None:
         self._wake.set()
 
-    def _take(self, _namespace: str, _name: str) -> None:
+    def _take(self, kind: Kind, namespace: str, name: str) -> None:
+        key = (kind, namespace, name)
+        written, part = self._written.get(key), self._parts.get(kind)
+        seen = _get_live(part.get(namespace, name)) if part is not None else None
+        # A watch that tells of a deletion has told of what was written before it.
+        if written is not None and (seen is None or not is_newer(written[0].resource_version, seen.resource_version)):
+            del self._written[key]
         self._notify("")
+
+    def _expire(self, key: Key, live: Live) -> None:
+        """Look again where the watch has not told of a write: it may have been undone before its answer came."""
+        written = self._written.get(key)
+        if written is not None and written[0] is live:
+            del self._written[key]
+            self._notify("")
 
     def _take_fabric(self, _: str, name: str) -> None:
         self._arrange_soon()

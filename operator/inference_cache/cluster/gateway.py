@@ -249,7 +249,7 @@ class Gateway:
         path = self._connection.resource(kind).path(name=name, namespace=namespace)
         if subresource:
             path = f"{path}/{subresource}"
-        what = f"{namespace}/{name}" if name else f"in {namespace or 'all namespaces'}"
+        what = describe_place(namespace, name)
         async with self._lease_slots if kind is LEASE else self._slots:
             if fenced:
                 # Leadership may have ended during the wait for a slot.
@@ -270,6 +270,13 @@ class Gateway:
             finally:
                 metrics.observe_request(verb.upper(), code, time.monotonic() - started)
         return found
+
+
+def describe_place(namespace: str | None, name: str | None) -> str:
+    """Return what a request is about, as messages show it: an object of a namespace or of the cluster, or a whole list."""
+    if not name:
+        return f"in {namespace or 'all namespaces'}"
+    return f"{namespace}/{name}" if namespace else name
 
 
 def _raise(error: ApiException, verb: str, kind: Kind, what: str) -> NoReturn:

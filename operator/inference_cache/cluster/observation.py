@@ -40,6 +40,7 @@ from inference_cache.domain.transport_status import (
     check_degraded,
     count_placed,
     find_starvation,
+    summarize_plain_transport,
     summarize_transport,
 )
 from inference_cache.domain.verdict import Verdict
@@ -89,17 +90,22 @@ class Observation:
         """Whether enough is known to act."""
         return self.decision.state is State.DECIDED
 
-    def list_notes(self, pods: Sequence[PodFacts]) -> tuple[Verdict, ...]:
-        """Return the conditions that hold nothing back."""
-        degraded = check_degraded(self.intent, self.decision, pods, self.scope.settled.replicas)
+    def list_notes(self, pods: Sequence[PodFacts], blocker: Verdict | None = None) -> tuple[Verdict, ...]:
+        """Return the conditions that hold nothing back.
+
+        Args:
+            pods: Of the deployment.
+            blocker: The check that keeps the first pods from being created; None where none does.
+        """
+        degraded = check_degraded(self.intent, self.decision, pods, self.scope.settled.replicas, blocker)
         return tuple(item for item in (self.network, degraded) if item is not None)
 
-    def summarize_transport(self, pods: Sequence[PodFacts]) -> TransportStatus | None:
-        """Return what status says of the transport; None where the spec says nothing of it."""
+    def summarize_transport(self, pods: Sequence[PodFacts]) -> TransportStatus:
+        """Return what status says of the transport; where the spec says nothing of it, that does not depend on pods."""
         settled = self.scope.settled
-        if settled.spec.transport is None:
-            return None
         has_store = settled.object_store is not None
+        if settled.spec.transport is None:
+            return summarize_plain_transport(has_store=has_store)
         return summarize_transport(self.intent, self.decision, pods, has_store=has_store)
 
 
@@ -257,7 +263,7 @@ def _hold(decision: TransportDecision, placement: Placement) -> TransportDecisio
 
 def _build_supply(review: ReviewResult) -> RDMASupply:
     causes = review.rdma[1] if review.rdma else ""
-    return RDMASupply(review.rdma_nodes, review.rdma_free, review.converging, causes)
+    return RDMASupply(review.rdma_nodes, review.rdma_free, review.converging, causes, review.rdma_capacity)
 
 
 def _read_variant(workload: Live | None) -> Variant | None:

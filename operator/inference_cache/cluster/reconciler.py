@@ -171,7 +171,7 @@ class Reconciler:
             obstacles=obstacles,
             held=plan.held or (assembly.scope is None and state.exists),
             outdated=replacement.outdated,
-            notes=seen.list_notes(self._own_pods(key)),
+            notes=seen.list_notes(self._own_pods(key), None if state.exists else blocker),
             transport=seen.summarize_transport(self._own_pods(key)),
         )
         counts_due = await self._reporter.report(identity, deployment, outcome, [*notices, *removed])

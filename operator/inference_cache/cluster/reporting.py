@@ -152,4 +152,5 @@ def _tell_transport(previous: dict[str, Any] | None, status: dict[str, Any]) -> 
     if not degraded and (before.get("status") != "True" or after["status"] != "False"):
         return []
     reason = Reason[after["reason"]]
-    return [Notice(reason, after["message"], warning=degraded and reason is not Reason.RDMARecovered)]
+    better = {Reason.RDMARecovered, Reason.RDMAReturning}
+    return [Notice(reason, after["message"], warning=degraded and reason not in better)]

@@ -39,6 +39,7 @@ class Attachment:
         count: Devices.
         per_network: Whether each network takes one device of the resource (SR-IOV, host device).
         link_type: Link layer that the devices should have; None where nobody says.
+        node_selector: Labels of the nodes that belong to the fabric; empty for all nodes.
     """
 
     fabric: str | None
@@ -49,6 +50,7 @@ class Attachment:
     per_network: bool
     link_type: LinkType | None
     locked_memory: LockedMemory = LockedMemory.IPC_LOCK
+    node_selector: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,8 @@ def _build_rdma(need: Need) -> EligibilityRule | None:
     if not (rdma.declared or zone):
         # The scheduler sees the devices themselves.
         return None
-    part = Need(gpus=need.gpus, single_zone=zone, rdma=replace(rdma, declared=False, required=False))
+    # The fabric's own labels are in the affinity of its pods.
+    part = Need(gpus=need.gpus, single_zone=zone, rdma=replace(rdma, declared=False, required=False, selector=()))
     return EligibilityRule(_build_label(part), part)
 
 

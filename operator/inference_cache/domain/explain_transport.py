@@ -23,7 +23,9 @@ _OF_FABRIC: Final = frozenset({Reason.FabricNotReady})
 _OF_FABRIC_STATUS: Final = (FabricCondition.SPEC_VALID, FabricCondition.OBJECTS_READY, FabricCondition.NODES_READY)
 _MOST_DETAILS: Final = 3
 # Passes by itself, or is taken up when it suits.
-_QUIET: Final = frozenset({Reason.TransportUnknown, Reason.RDMARecovered, Reason.RDMARolloutConverging})
+_QUIET: Final = frozenset(
+    {Reason.TransportUnknown, Reason.RDMARecovered, Reason.RDMAReturning, Reason.RDMARolloutConverging}
+)
 
 Counts = Sequence[Mapping[str, Any]]
 

@@ -13,10 +13,12 @@ from .fabric.facts import FabricFacts
 from .fabric.networks import ADVISORY, NetworkFacts, check_networks
 from .reasons import Reason
 from .transport_intent import Finding
-from .verdict import ConditionType, Truth, Verdict, bad, ok
+from .verdict import ConditionType, FabricCondition, Truth, Verdict, bad, ok
 
 # A fabric that is being made comes right by itself.
 _PASSING: Final = frozenset({Reason.FabricNotReady})
+# What is wrong with a fabric for all its deployments, rather than for those of one namespace.
+_OF_EVERYBODY: Final = frozenset({Reason.FabricRuleBroken, Reason.DeviceClaimedTwice})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ def list_network_findings(
     """
     return [
         *([obstacle] if obstacle else []),
+        *_check_deletion(seen.fabric),
         *_check_networks(attachment, seen, namespace),
         *_check_claims(attachment, seen),
         *([seen.pod_security] if seen.pod_security else []),
@@ -65,18 +68,23 @@ def check_network_ready(
 ) -> Verdict:
     """Return the condition NetworkReady of a deployment that asks for RDMA.
 
-    A fabric that is not ready is the last thing that counts: what exactly is missing for this deployment says more.
+    A fabric that is not ready counts only for what concerns everybody, and last: it may be so for the sake of other
+    namespaces, and the deployment's own networks and the nodes are judged anyway.
     """
     condition = ConditionType.NETWORK_READY
     if not isinstance(attachment, Attachment):
         return _refuse(attachment)
     if findings:
         return _refuse(findings[0], len(findings) - 1)
-    if fabric is not None and fabric.ready is Truth.FALSE:
+    told = describe_attachment(attachment)
+    if fabric is None or fabric.ready is not Truth.FALSE:
+        return ok(condition, Reason.NetworkAttached, told)
+    if _concerns_everybody(fabric):
         return _refuse(
             (Reason.FabricNotReady, f"InferenceCacheFabric {fabric.name}: {fabric.reason.name}: {fabric.message}")
         )
-    return ok(condition, Reason.NetworkAttached, describe_attachment(attachment))
+    note = f"Note: InferenceCacheFabric {fabric.name} as a whole is not ready ({fabric.reason.name})."
+    return ok(condition, Reason.NetworkAttached, f"{told} {note}")
 
 
 def describe_attachment(attachment: Attachment) -> str:
@@ -92,6 +100,21 @@ def _refuse(finding: Finding, more: int = 0) -> Verdict:
     reason, text = finding
     others = f" {more} more findings." if more else ""
     return bad(ConditionType.NETWORK_READY, reason, f"{text}{others}", passing=reason in _PASSING)
+
+
+def _concerns_everybody(fabric: FabricFacts) -> bool:
+    if fabric.deleting or fabric.reason in _OF_EVERYBODY:
+        return True
+    conditions = fabric.status.get("conditions") or []
+    spec = next((item for item in conditions if item["type"] == FabricCondition.SPEC_VALID.value), None)
+    return spec is not None and spec["status"] == Truth.FALSE.value
+
+
+def _check_deletion(fabric: FabricFacts | None) -> list[Finding]:
+    """A pod more would keep the fabric from going."""
+    if fabric is None or not fabric.deleting:
+        return []
+    return [(Reason.FabricDeleting, f"InferenceCacheFabric {fabric.name} is being deleted, so no pod may join it.")]
 
 
 def _check_networks(attachment: Attachment, seen: NetworkSurroundings, namespace: str) -> list[Finding]:

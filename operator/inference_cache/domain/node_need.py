@@ -96,6 +96,7 @@ class RDMANeed:
         firmware_text: The same as it was written.
         declared: Whether the spec itself states anything of adapters, GPUDirect or DPU.
         required: Whether a node without RDMA is of no use.
+        selector: Labels of the nodes that belong to the fabric; empty for all nodes.
     """
 
     resource_name: str | None
@@ -113,6 +114,7 @@ class RDMANeed:
     dpu: DPUNeed | None = None
     declared: bool = False
     required: bool = False
+    selector: tuple[tuple[str, str], ...] = ()
 
     @property
     def devices(self) -> str:
@@ -212,6 +214,7 @@ def _build_rdma(wanted: NodeRequirements, attachment: Attachment, *, required: b
         dpu=_build_dpu(wanted.dpu) if wanted.dpu else None,
         declared=gpu_direct or wanted.dpu is not None or any(item is not None for item in stated),
         required=required,
+        selector=attachment.node_selector,
     )
 
 

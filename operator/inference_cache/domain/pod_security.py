@@ -21,7 +21,10 @@ def check_pod_security(enforce: str | None, attachment: Attachment) -> tuple[Rea
     """
     if enforce not in _REFUSING or attachment.locked_memory is LockedMemory.NODE_UNLIMITED:
         return None
-    text = (
-        f"The namespace enforces the Pod Security level {enforce}, which refuses the capability IPC_LOCK of RDMA pods."
+    refused = (
+        f"The namespace enforces the Pod Security level {enforce}, which refuses the capability IPC_LOCK of RDMA pods"
     )
-    return Reason.PodSecurityBlocked, text
+    if enforce == "baseline":
+        return Reason.PodSecurityBlocked, f"{refused}; with transport.lockedMemory NodeUnlimited they do without it."
+    # It wants runAsNonRoot of every container, whatever the transport.
+    return Reason.PodSecurityBlocked, f"{refused}. It refuses pods for TCP as well, as their containers run as root."

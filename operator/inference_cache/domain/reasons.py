@@ -306,6 +306,10 @@ class Reason(Enum):
         "No NUMA zone of the node has all GPUs and RDMA devices of one pod; the kubelet would end the pod with TopologyAffinityError.",
         "Use fewer GPUs per pod, set excludeTopology on the SR-IOV policy, or set nodes.requirements.numa.alignment to None.",
     )
+    NodeNotInFabric = Explanation(
+        "The node does not carry the labels of the fabric's nodeSelector, so it does not belong to the fabric.",
+        "Label the node, or correct spec.nodeSelector of the fabric.",
+    )
     RDMARolloutConverging = Explanation(
         "The RDMA resource is there on a part of the nodes and drivers are still being rolled out on others.",
         "Wait; drivers take minutes per node.",
@@ -401,7 +405,7 @@ class Reason(Enum):
     )
     PodSecurityBlocked = Explanation(
         "The namespace's Pod Security refuses IPC_LOCK, so no pod would be created.",
-        "Label the namespace pod-security.kubernetes.io/enforce=privileged, or set transport.lockedMemory to NodeUnlimited.",
+        "Label the namespace pod-security.kubernetes.io/enforce=privileged.",
     )
     DRANotServed = Explanation(
         "The API server does not serve resource.k8s.io/v1.", "Upgrade to Kubernetes 1.34, or use resourceName."
@@ -422,13 +426,16 @@ class Reason(Enum):
         "The fabric can carry RDMA again; pods on TCP take it up at their next restart.",
         "Restart pods, or set transport.recovery to Immediate.",
     )
+    RDMAReturning = Explanation(
+        "RDMA can be had again; new pods use it once that has lasted for a minute.", "Wait; it takes a minute."
+    )
     ClientWithoutRDMA = Explanation(
         "The client of the store speaks TCP only.",
         "Use client Plugin, or client NIXL with rdmaDialect, where the store has one.",
     )
     RDMARegistrationTooLarge = Explanation(
         "The NIXL engine of this dialect registers the memory tier in one piece, of which it takes 4 GiB at most.",
-        "Make the memory tier smaller than 4Gi, or use client Plugin.",
+        "Write at most 4095Mi for the memory tier, or use client Plugin.",
     )
     NoObjectStoreForRDMA = Explanation(
         "RDMA is asked for, and there is no object store tier that could use it.",
@@ -515,8 +522,15 @@ class Reason(Enum):
     FabricNoNodes = Explanation(
         "No node matches spec.nodeSelector of the fabric.", "Correct spec.nodeSelector, or label nodes."
     )
+    NamespaceNotFound = Explanation(
+        "A namespace that the fabric needs does not exist.",
+        "Create the namespace, or take it out of spec.namespaces of the fabric.",
+    )
     FabricNodesReady = Explanation("Nodes of the fabric advertise its resource.")
-    FabricDeleting = Explanation("The fabric is being deleted; its objects go when no pod uses them.", "Wait.")
+    FabricDeleting = Explanation(
+        "The fabric is being deleted; its objects go when no pod uses them.",
+        "Wait; deployments that refer to it need another fabric, or none.",
+    )
     FabricApplied = Explanation("Objects of the fabric were created or changed.")
     FabricRemoved = Explanation("Objects of the fabric were deleted.")
 

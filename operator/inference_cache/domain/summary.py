@@ -189,11 +189,15 @@ def _check_progress(outcome: Outcome, ready: Verdict) -> Verdict:
         return Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
     blocker = find_blocker(outcome.checks)
     if outcome.obstacles or (blocker is not None and _waits_for_blocker(outcome)):
-        lasting = any(item.reason is not Reason.ChildTerminating for item in outcome.obstacles)
+        stalled = _check_stalled(outcome)
         reason = Reason.ChangeHeld if outcome.state and outcome.state.exists else Reason.Waiting
         cause = outcome.obstacles[0].reason if outcome.obstacles else blocker.reason if blocker else Reason.Waiting
-        if lasting and reason is Reason.Waiting:
-            reason = cause
+        if stalled.status is Truth.TRUE:
+            cause = stalled.reason
+            if reason is Reason.Waiting:
+                # Waiting is for what may pass.
+                text = f"{cause.meaning} Nothing goes on until that is mended."
+                return Verdict(condition, Truth.FALSE, cause, text)
         return Verdict(condition, Truth.FALSE, reason, f"{reason.meaning} Cause: {cause.name}.")
     return Verdict(condition, Truth.TRUE, ready.reason, ready.message)
 

@@ -47,15 +47,17 @@ class RDMASupply:
 
     Attributes:
         nodes: Eligible nodes that can carry RDMA.
-        capacity: Pods that fit on them by GPUs and devices.
+        capacity: Pods that still fit on them by GPUs and devices.
         converging: Whether drivers are still being rolled out.
         causes: Why other nodes cannot, for people.
+        places: Pods that would fit if none ran there; 0 where nobody tells.
     """
 
     nodes: int
     capacity: int
     converging: bool = False
     causes: str = ""
+    places: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,9 @@ def decide_transport(
     if current is Variant.TCP:
         return _recover(rdma, cause, memory, now)
     # Where nobody serves, or pods have waited for a place already, nobody gains by waiting longer.
-    at_once = current is None or demand.ready == 0 or starved is not None
+    # Nor does the one pod more that would keep a fabric from going.
+    going = bool(network) and network[0][0] is Reason.FabricDeleting
+    at_once = current is None or demand.ready == 0 or starved is not None or going
     decision = _keep_or_fall(rdma, cause, memory, now, at_once=at_once)
     if cause is None and demand.starved is not None and memory.enough_since is not None:
         return replace(decision, look_again=memory.enough_since + SHORTAGE_SECONDS - now)
@@ -198,9 +202,11 @@ def _recover(rdma: TransportChoice, cause: Finding | None, memory: Memory, now: 
     left = since + RECOVERY_SECONDS - now
     if left <= 0:
         return TransportDecision(rdma, replace(memory, other_since=None, cause=None))
-    former = memory.cause[0] if memory.cause else Reason.RDMAUnavailable
-    told = f"Nodes can carry RDMA again; new pods use it once that has lasted for {RECOVERY_SECONDS:.0f} s."
-    return TransportDecision(TCP_ONLY, replace(memory, other_since=since), (former, told), look_again=left)
+    former = f" Until now: {memory.cause[0].name}." if memory.cause else ""
+    told = f"RDMA can be had again; new pods use it once that has lasted for {RECOVERY_SECONDS:.0f} s.{former}"
+    return TransportDecision(
+        TCP_ONLY, replace(memory, other_since=since), (Reason.RDMAReturning, told), look_again=left
+    )
 
 
 def _use_tcp(memory: Memory, cause: Finding, now: float) -> TransportDecision:
@@ -232,8 +238,16 @@ def _find_shortage(network: Sequence[Finding], supply: RDMASupply, demand: Deman
         reason = Reason.RDMARolloutConverging
     else:
         reason = Reason.RDMAPartial if supply.nodes else Reason.RDMAUnavailable
-    text = f"{missing} of {demand.replicas} pods need a place with RDMA, and {supply.capacity} fit. {supply.causes}"
+    text = f"{missing} of {demand.replicas} pods need a place with RDMA, and {supply.capacity} fit.{_describe_taken(supply)} {supply.causes}"
     return reason, text.strip()
+
+
+def _describe_taken(supply: RDMASupply) -> str:
+    """Return how full the nodes are that can carry RDMA; what other nodes lack is not the cause where these are full."""
+    taken = supply.places - supply.capacity
+    if taken <= 0:
+        return ""
+    return f" Pods hold {taken} of the {supply.places} places on nodes that can carry RDMA."
 
 
 def prefer_transport(settled: Settled, fabric: FabricFacts | None, namespace: str) -> TransportChoice:

@@ -59,7 +59,8 @@ def resolve_attachment(settled: Settled, fabric: FabricFacts | None, namespace: 
         return Reason.FabricNotReady, f"InferenceCacheFabric {name} breaks a rule: {broken}."
     if fabric.spec.namespaces is not None and namespace not in fabric.spec.namespaces:
         return Reason.FabricForbidden, f"InferenceCacheFabric {name} does not serve namespace {namespace}."
-    return replace(build_attachment(name, fabric.spec, namespace), locked_memory=memory)
+    selector = tuple(sorted((fabric.spec.node_selector or {}).items()))
+    return replace(build_attachment(name, fabric.spec, namespace), locked_memory=memory, node_selector=selector)
 
 
 def _attach_inline(rdma: InlineRDMA, memory: LockedMemory, namespace: str) -> Attachment:

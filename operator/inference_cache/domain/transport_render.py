@@ -29,7 +29,7 @@ def find_rdma_obstacle(settled: Settled) -> Obstacle | None:
             Reason.RDMARegistrationTooLarge,
             (
                 f"cache.tiers[0].memory.size is {format_mib(settled.memory_bytes)}; with rdmaDialect Dell the client registers "
-                "the tier in one piece of at most 4 GiB - 64 KiB. Write at most 4095Mi, or use client Plugin."
+                "the tier in one piece of at most 4 GiB - 64 KiB."
             ),
         )
     return None

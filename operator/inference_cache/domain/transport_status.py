@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inference_cache.api.status import MAX_EXAMPLES, PodAttachment, PodsOfTransport, TransportStatus
+from inference_cache.api.transport import Recovery
 
 from .attachment import Attachment, Variant
 from .pod_facts import PodFacts
@@ -25,6 +26,7 @@ _EXAMPLES: Final = 3
 _MAX_LINES: Final = 8
 _MAX_LINE: Final = 128
 _MAX_CAUSES: Final = 4
+_REPLACED: Final = "They are replaced one by one, as transport.recovery is Immediate."
 # The scheduler's words about claims of dynamic resource allocation.
 _CLAIM_WORDS: Final = ("cannot allocate all claims", "resourceclaim not available")
 
@@ -128,19 +130,40 @@ def summarize_transport(
     )
 
 
+def summarize_plain_transport(*, has_store: bool) -> TransportStatus:
+    """Return what status says of the transport where the spec says nothing of it; pods come and go without changing it."""
+    used = (Variant.TCP if has_store else Variant.NONE).value
+    return TransportStatus(decision=used, effective=used, evidence=Evidence.NONE.value)
+
+
 def check_degraded(
-    intent: Intent, decision: TransportDecision, pods: Sequence[PodFacts], replicas: int
+    intent: Intent,
+    decision: TransportDecision,
+    pods: Sequence[PodFacts],
+    replicas: int,
+    blocker: Verdict | None = None,
 ) -> Verdict | None:
-    """Return the condition TransportDegraded, or None where nobody asks for RDMA."""
+    """Return the condition TransportDegraded, or None where nobody asks for RDMA.
+
+    Args:
+        intent: What the spec asks for.
+        decision: What was decided.
+        pods: Of the deployment.
+        replicas: Wanted pods.
+        blocker: The check that keeps the first pods from being created; None where none does.
+    """
     if not intent.asked:
         return None
-    if decision.degraded is not None:
-        return _degraded(*decision.degraded)
     alive = sorted((pod for pod in pods if not pod.terminating and not pod.refused), key=lambda pod: pod.ordinal)
+    if decision.degraded is not None:
+        return _describe_decision(decision.degraded, alive)
     causes = [(pod, cause) for pod in alive if (cause := _find_cause(pod)) is not None]
     if causes:
-        return _describe_causes(causes, len(alive))
+        return _describe_causes(causes, len(alive), intent.recovery)
     condition = ConditionType.TRANSPORT_DEGRADED
+    if not alive and blocker is not None:
+        text = f"No pod is created because {blocker.condition} is {blocker.status} ({blocker.reason.name})."
+        return Verdict(condition, Truth.UNKNOWN, Reason.TransportUnknown, text)
     proven = [pod for pod in alive if pod.make.variant is Variant.RDMA and pod.transport.preflight is not None]
     wanted = max(len(alive), replicas)
     if not wanted or len(proven) < wanted:
@@ -164,7 +187,17 @@ def _find_cause(pod: PodFacts) -> Finding | None:
     return None if report is None else (report.reason or Reason.PreflightFailed, report.detail)
 
 
-def _describe_causes(causes: Sequence[tuple[PodFacts, Finding]], pods: int) -> Verdict:
+def _describe_decision(cause: Finding, alive: Sequence[PodFacts]) -> Verdict:
+    """Return the condition for a deployment that gets TCP pods; those that run RDMA already keep it."""
+    reason, text = cause
+    reports = [pod.transport.preflight for pod in alive if pod.make.variant is Variant.RDMA]
+    kept = sum(report is not None and report.transport is Variant.RDMA for report in reports)
+    if kept:
+        text = f"{kept} of {len(alive)} pods run RDMA and keep it; new pods get TCP because of {reason.name}: {text}"
+    return _degraded(reason, text)
+
+
+def _describe_causes(causes: Sequence[tuple[PodFacts, Finding]], pods: int, recovery: Recovery) -> Verdict:
     """Return the condition for causes in pods, the most frequent first."""
     by_reason: dict[Reason, list[tuple[PodFacts, str]]] = {}
     for pod, (reason, text) in causes:
@@ -175,11 +208,15 @@ def _describe_causes(causes: Sequence[tuple[PodFacts, Finding]], pods: int) -> V
         for reason, found in ranked[:_MAX_CAUSES]
     ]
     more = f"; and {len(ranked) - _MAX_CAUSES} more causes" if len(ranked) > _MAX_CAUSES else ""
-    return _degraded(ranked[0][0], f"{len(causes)} of {pods} pods do not use RDMA: {'; '.join(parts)}{more}.")
+    reason = ranked[0][0]
+    remedy = reason.remedy
+    if reason is Reason.RDMARecovered and recovery is Recovery.IMMEDIATE:
+        remedy = _REPLACED
+    return _degraded(reason, f"{len(causes)} of {pods} pods do not use RDMA: {'; '.join(parts)}{more}.", remedy)
 
 
-def _degraded(reason: Reason, text: str) -> Verdict:
-    message = f"{text} {reason.remedy}".strip()
+def _degraded(reason: Reason, text: str, remedy: str | None = None) -> Verdict:
+    message = f"{text} {reason.remedy if remedy is None else remedy}".strip()
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
     return Verdict(ConditionType.TRANSPORT_DEGRADED, Truth.TRUE, reason, message)

@@ -10,6 +10,7 @@ from inference_cache.domain.fabric.device_plugin import parse_entries
 from inference_cache.domain.fabric.findings import Finding
 from inference_cache.domain.fabric.form import Form, belongs_to, choose_form
 from inference_cache.domain.fabric.managed_checks import check_managed
+from inference_cache.domain.fabric.network_checks import check_namespaces
 from inference_cache.domain.fabric.networks import NetworkFacts
 from inference_cache.domain.fabric.nodes import Survey
 from inference_cache.domain.fabric.object_states import check_object, check_section
@@ -253,3 +254,15 @@ def test_pod_uses_what_its_containers_request_until_it_has_ended() -> None:
         "ns/p",
         None,
     )
+
+
+def test_namespaces_that_do_not_exist_are_told_where_namespaces_can_be_read() -> None:
+    spec = build_fabric("reference", namespaces=["inference", "nowhere"]).spec
+    assert spec is not None
+    (found,) = check_namespaces(spec, {"inference", "default"})
+    assert (found.reason, found.passing, "nowhere" in found.message) == (Reason.NamespaceNotFound, False, True)
+    assert check_namespaces(spec, {"inference", "nowhere"}) == []
+    assert check_namespaces(spec, None) == []
+    spec = build_fabric("reference", namespaces=None).spec
+    assert spec is not None
+    assert check_namespaces(spec, set()) == []

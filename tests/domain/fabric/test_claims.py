@@ -25,7 +25,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "an interface and a device id": ({}, {"devices": {"deviceIds": ["1021"]}}, True),
     "two device ids": ({"devices": {"deviceIds": ["101d"]}}, {"devices": {"deviceIds": ["1021"]}}, False),
     "two vendors": ({}, {"devices": {"vendor": "8086", "interfaces": ["ens3f0np0"]}}, False),
-    "nodes that exclude each other": ({"nodeSelector": {"zone": "a"}}, {"nodeSelector": {"zone": "b"}}, False),
+    "nodes that exclude each other": ({"nodeSelector": {"zone": "a"}}, {"nodeSelector": {"zone": "b"}}, True),
     "nodes that may be the same": ({"nodeSelector": {"zone": "a"}}, {"nodeSelector": {"rack": "b"}}, True),
 }  # fmt: skip
 
@@ -40,6 +40,29 @@ def test_younger_fabric_is_refused_a_device_of_the_older(case: str) -> None:
     assert check_claims(old, read_spec(old), [old, new]) == []
 
 
+@pytest.mark.parametrize(
+    ("older", "younger", "quarrel"),
+    [
+        ("sriov-ethernet", "sriov-ethernet", False),
+        ("sriov-ethernet", "shared-macvlan", True),
+        ("host-device", "sriov-ethernet", True),
+        ("host-device", "shared-ipoib", True),
+    ],
+)
+def test_node_selectors_tell_virtual_functions_apart_and_entries_of_the_policy_do_not(
+    older: str, younger: str, quarrel: bool
+) -> None:
+    devices = {"deviceIds": ["1021"]}
+    old, new = (
+        build_fabric(kind, name, creationTimestamp=created, resourceName=f"nvidia.com/{name}", nodeSelector={"zone": name},
+                     devices={**devices, **({"virtualFunctions": 4} if "sriov" in kind else {})})
+        for kind, name, created in ((older, "old", _OLD), (younger, "new", _NEW))
+    )  # fmt: skip
+    found = check_claims(new, read_spec(new), [old, new])
+    assert [item.reason for item in found] == ([Reason.DeviceClaimedTwice] if quarrel else [])
+    assert all("Node selectors do not tell them apart" in item.remedy for item in found)
+
+
 def test_of_two_fabrics_of_one_second_the_first_by_name_keeps_the_device() -> None:
     one, other = build_shared("alpha", _OLD), build_shared("beta", _OLD, "rdma/mine")
     assert check_claims(one, read_spec(one), [one, other]) == []
@@ -51,7 +74,9 @@ def test_two_fabrics_never_make_one_resource() -> None:
         build_shared("old", _OLD, "rdma/same"),
         build_shared("new", _NEW, "rdma/same", devices={"deviceIds": ["101d"]}),
     )
-    assert [item.reason for item in check_claims(new, read_spec(new), [old, new])] == [Reason.DeviceClaimedTwice]
+    (found,) = check_claims(new, read_spec(new), [old, new])
+    assert found.reason is Reason.DeviceClaimedTwice
+    assert found.remedy.startswith("Delete this fabric and make it again with another resourceName")
 
 
 def test_shared_devices_and_virtual_functions_of_one_port_are_a_quarrel() -> None:

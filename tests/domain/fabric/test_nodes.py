@@ -53,7 +53,12 @@ FAULTS: dict[str, tuple[str, dict[str, Any], Reason | None]] = {
     "SR-IOV failed": ("sriov-ethernet", {"resources": {}, "sriov": build_sriov(sync_status="Failed")}, Reason.SRIOVConfigFailed),
     "SR-IOV at work": ("sriov-ethernet", {"resources": {}, "sriov": build_sriov(sync_status="InProgress")}, Reason.SRIOVNodeDraining),
     "SR-IOV drains": ("sriov-ethernet", {"resources": {}, "sriov": build_sriov(desired="Drain_Required")}, Reason.SRIOVNodeDraining),
-    "SR-IOV drains for others": ("shared-macvlan", {"resources": {}, "sriov": build_sriov(desired="Drain_Required")}, Reason.RDMAResourceNotAdvertised),
+    "SR-IOV drains for others": ("shared-macvlan", {"sriov": build_sriov(desired="Drain_Required")}, Reason.SRIOVNodeDraining),
+    "SR-IOV drains a node that still offers devices": ("sriov-ethernet", {"sriov": build_sriov(current="Draining")}, Reason.SRIOVNodeDraining),
+    "SR-IOV at work on other functions": ("sriov-ethernet", {"sriov": build_sriov(sync_status="InProgress")}, None),
+    "upgrade takes a driver away": ("sriov-ethernet", {"labels": {**_NODE, "nvidia.com/ofed-driver-upgrade-state": "drain-required"}}, Reason.NICDriverUpgrading),
+    "link down in mode Reference": ("reference", {"nics": (port(link_up=False),)}, Reason.LinkDown),
+    "link down is why there is no device": ("sriov-ethernet", {"resources": {VF: 0}, "nics": (port(link_up=False),)}, Reason.LinkDown),
     "link of the other kind": ("sriov-ethernet", {"nics": (port(link_type=LinkType.INFINIBAND),)}, Reason.LinkTypeMismatch),
     "link down": ("sriov-ethernet", {"nics": (port(link_up=False),)}, Reason.LinkDown),
     "one of two links down": ("sriov-ethernet", {"nics": (port(link_up=False), port(pci="0000:17:00.1", interface="ens3f1np1"))}, None),
@@ -70,6 +75,26 @@ def test_reason_of_a_node_is_named(case: str) -> None:
     survey = count(build_fabric(kind), build_evidence(**({"labels": _NODE} | facts)))
     assert reasons(survey) == ({expected.name: 1} if expected else {})
     assert (survey.counts.selected, survey.counts.ready) == (1, int(expected is None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "expected"),
+    [
+        ("sriov-ethernet", 1, {"RDMAResourceTooFew": 1}),
+        ("sriov-ethernet", 2, {}),
+        ("shared-macvlan", 1, {}),
+    ],
+)
+def test_node_must_have_the_devices_of_one_pod(kind: str, amount: int, expected: dict[str, int]) -> None:
+    rails: list[dict[str, Any]] = [{"name": f"rail-{name}", "ipam": {"type": "DHCP"}} for name in "ab"]
+    changes: dict[str, Any] = {"networks": rails}
+    if kind == "shared-macvlan":
+        changes["devices"] = {"interfaces": ["ens3f0np0", "ens3f1np1"]}
+        for rail, interface in zip(rails, changes["devices"]["interfaces"], strict=True):
+            rail["interface"] = interface
+    fabric = build_fabric(kind, **changes)
+    survey = count(fabric, build_evidence(labels=_NODE, resources={VF: amount, SHARED: amount}))
+    assert reasons(survey) == expected
 
 
 def test_nodes_of_other_labels_do_not_count() -> None:
@@ -139,6 +164,12 @@ RULES: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Reason]]] = {
     "no node where nothing is drained": ("shared-macvlan", {"labels": {}}, {}, []),
     "no adapter of the model": ("sriov-ethernet", {"nics": (port(device_id="101d"),)}, {}, [Reason.FabricRuleBroken]),
     "no interface of the name": ("sriov-ethernet", {"nics": (port(interface="ens9"),)}, {}, [Reason.FabricRuleBroken]),
+    "no interface of the name for shared devices": ("shared-macvlan", {"resources": {}, "nics": (port(interface="ens9"),)}, {}, [Reason.FabricRuleBroken]),
+    "no interface of the name for whole functions": ("host-device", {"resources": {}, "nics": (port(interface="ens9"),)}, {}, [Reason.FabricRuleBroken]),
+    "interface that a pod has taken": ("host-device", {"resources": {"nvidia.com/storage_port": 1}, "nics": (port(interface="ens9"),)}, {}, []),
+    "one interface of several": ("shared-macvlan", {"resources": {}, "nics": (port(interface="ens9"), port(pci="0000:17:00.1"))}, {}, []),
+    "interfaces not told": ("shared-macvlan", {"resources": {}, "nics": (port(interface=None),)}, {}, []),
+    "interfaces of another vendor": ("shared-macvlan", {"resources": {}, "nics": (port(vendor="8086", interface="ens9"),)}, {}, []),
     "adapters not told": ("sriov-ethernet", {"nics": ()}, {}, []),
     "firmware gives more functions": ("sriov-ethernet", {"nics": (port(total_vfs=0),)}, {}, []),
     "shared pool": ("shared-macvlan", {}, {"pools": (pool("shared", {}),)}, []),

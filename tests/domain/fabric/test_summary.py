@@ -126,6 +126,46 @@ def test_long_messages_are_cut_before_the_remedy() -> None:
     assert objects["message"].endswith("And 1 more.")
 
 
+def test_findings_are_told_as_long_as_there_is_room_and_then_counted() -> None:
+    def tell(*findings: Finding) -> str:
+        status = summarize_fabric(FabricOutcome(_FABRIC, (), findings, _GOOD), None, _NOW)
+        found: str = next(item["message"] for item in status["conditions"] if item["type"] == "ObjectsReady")
+        assert len(found) <= 1024
+        return found
+
+    missing = [Finding(Reason.NetworkNotFound, f"Network {number:03} does not exist.") for number in range(100)]
+    remedy = Reason.NetworkNotFound.remedy
+    assert tell(*missing[:2]) == f"{missing[0].message} {remedy} Also: {missing[1].message}"
+    both = tell(_WAITS, _DRAIN)
+    assert both.startswith(_DRAIN.message)
+    assert _WAITS.message in both
+    assert "more." not in both
+    many = tell(*missing)
+    shown = many.count("does not exist")
+    assert shown > 10
+    assert many.endswith(f" And {100 - shown} more.")
+
+
+def test_finding_may_bring_a_remedy_of_its_own() -> None:
+    own = Finding(Reason.DeviceClaimedTwice, "Fabric x makes it too.", remedy="Make it anew.")
+    status = summarize_fabric(FabricOutcome(_FABRIC, (), [own], _GOOD), None, _NOW)
+    stalled = next(item for item in status["conditions"] if item["type"] == "Stalled")
+    assert stalled["message"] == "Fabric x makes it too. Make it anew."
+
+
+def test_nodes_of_a_fabric_that_goes_stay_as_they_were() -> None:
+    def see(status: dict[str, Any]) -> dict[str, Any]:
+        return next(item for item in status["conditions"] if item["type"] == "NodesReady")
+
+    before = summarize_fabric(FabricOutcome(_FABRIC, survey=_GOOD), None, _NOW)
+    after = summarize_fabric(FabricOutcome(_GOING), before, _LATER)
+    assert (see(after), after["nodes"]) == (see(before), before["nodes"])
+    fresh = see(summarize_fabric(FabricOutcome(_GOING), None, _NOW))
+    assert (fresh["status"], fresh["reason"]) == ("Unknown", "FabricDeleting")
+    unread = summarize_fabric(FabricOutcome(_FABRIC), None, _NOW)
+    assert see(summarize_fabric(FabricOutcome(_GOING), unread, _LATER))["reason"] == "FabricDeleting"
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_cannot_be_proven_is_listed_for_every_type(case: str) -> None:
     spec = build_fabric(case).spec

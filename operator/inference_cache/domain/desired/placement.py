@@ -1,4 +1,4 @@
-"""Where pods may run, as the scheduler reads it. It depends on the spec alone, so joining nodes never roll pods."""
+"""Where pods may run, as the scheduler reads it. It depends on spec and fabric alone, so joining nodes never roll pods."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,16 +11,21 @@ from inference_cache.domain.gpu_requirements import accept_products, least_gpu_m
 from inference_cache.domain.node_need import read_version
 
 
-def build_affinity(nodes: Nodes | None, labels: Iterable[str] = ()) -> dict[str, Any] | None:
+def build_affinity(
+    nodes: Nodes | None, labels: Iterable[str] = (), fabric: Iterable[tuple[str, str]] = ()
+) -> dict[str, Any] | None:
     """Return the required node affinity, or None where the spec asks for nothing.
 
     Args:
         nodes: Placement as the spec states it.
         labels: Eligibility labels of what the pods need and no other label tells. Only nodes that are known to miss it
             are excluded: pods must find a place where nobody publishes these labels.
+        fabric: Labels of the nodes of the fabric that the pods are attached to; empty for pods that use none.
     """
     nodes = nodes or Nodes()
-    expressions = [_expect(key, "In", value) for key, value in sorted((nodes.selector or {}).items())]
+    selector = sorted((nodes.selector or {}).items())
+    selector += [pair for pair in fabric if pair not in selector]
+    expressions = [_expect(key, "In", value) for key, value in selector]
     gpu = nodes.requirements.gpu if nodes.requirements else None
     if products := accept_products(gpu):
         expressions.append(_expect(names.GPU_PRODUCT_LABEL, "In", *products))

@@ -112,7 +112,9 @@ def build_pod_spec(scope: Scope, config_name: str | None) -> Body:
     if claims := build_pod_claims(build_resource_claim_template(scope)):
         spec["resourceClaims"] = claims
     labels = list_pod_labels(scope.settled, scope.transport)
-    if affinity := build_affinity(scope.settled.spec.nodes, labels):
+    attachment = find_attachment(scope)
+    of_fabric = attachment.node_selector if attachment else ()
+    if affinity := build_affinity(scope.settled.spec.nodes, labels, of_fabric):
         spec["affinity"] = affinity
     if tolerations := build_tolerations(scope.settled.spec.nodes):
         spec["tolerations"] = tolerations

@@ -1,7 +1,8 @@
 """Who claims an adapter: no two managed fabrics may, and no fabric may claim what a policy of somebody else has.
 
 Two device plugins hand out one device without noticing. The older fabric keeps a device; of two of the same age the one
-whose name comes first. What cannot be told apart by spec alone counts as the same device.
+whose name comes first. What cannot be told apart by spec alone counts as the same device. Node selectors tell apart only
+fabrics of virtual functions: an entry of NicClusterPolicy counts on every node on which the plugin runs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,14 @@ from .findings import Finding
 from .form import split_resource
 
 _ALL: Final = 1 << 16
+_MAKE_ANEW: Final = "Delete this fabric and make it again with another resourceName: in mode Manage type and resourceName cannot be changed."
+_DIFFER: Final = (
+    "Make the two differ in devices.interfaces or devices.deviceIds. Node selectors do not tell them apart, as entries of "
+    "NicClusterPolicy, which the types SharedMacvlan, SharedIPoIB and HostDevice get, count on every node."
+)
+_DIFFER_BY_NODES: Final = (
+    "Make the two differ in devices.interfaces or devices.deviceIds, or in the value of one label of nodeSelector."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +96,19 @@ def check_claims(fabric: FabricFacts, spec: InferenceCacheFabricSpec, fabrics: I
             continue
         if other.spec.resource_name == spec.resource_name:
             text = f"The older InferenceCacheFabric {other.name} makes the resource {spec.resource_name} too."
-            found.append(Finding(Reason.DeviceClaimedTwice, text))
+            found.append(Finding(Reason.DeviceClaimedTwice, text, remedy=_MAKE_ANEW))
             continue
         theirs = read_claim(other.spec)
-        if not exclude_each_other(mine.nodes, theirs.nodes) and mine.covers(theirs):
-            text = (
-                f"The older InferenceCacheFabric {other.name} claims the same devices: make the two differ in "
-                "devices.interfaces or devices.deviceIds, or in the value of one label of nodeSelector."
-            )
-            found.append(Finding(Reason.DeviceClaimedTwice, text))
+        by_nodes = _keeps_to_nodes(spec) and _keeps_to_nodes(other.spec)
+        if mine.covers(theirs) and not (by_nodes and exclude_each_other(mine.nodes, theirs.nodes)):
+            text = f"The older InferenceCacheFabric {other.name} claims the same devices."
+            found.append(Finding(Reason.DeviceClaimedTwice, text, remedy=_DIFFER_BY_NODES if by_nodes else _DIFFER))
     return found
+
+
+def _keeps_to_nodes(spec: InferenceCacheFabricSpec) -> bool:
+    """Whether the devices of a fabric are handed out on the nodes of its selector alone, whatever it is made of."""
+    return spec.type in SRIOV
 
 
 def check_foreign_policies(

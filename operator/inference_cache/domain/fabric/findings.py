@@ -14,6 +14,7 @@ class Finding:
         passing: Whether it may pass by itself, so that someone's acting is not called for.
         unknown: Whether it only says that something could not be observed.
         advisory: Whether the fabric counts as ready all the same.
+        remedy: What to do, where that of the reason does not suit; empty for that of the reason.
     """
 
     reason: Reason
@@ -21,6 +22,7 @@ class Finding:
     passing: bool = False
     unknown: bool = False
     advisory: bool = False
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Whether the networks of a fabric are there, in every namespace that it serves, and fit to carry RDMA."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from inference_cache.api.fabric import InferenceCacheFabricSpec
 from inference_cache.domain.attachment import Attachment, Network
@@ -37,6 +37,21 @@ def build_attachment(fabric: str, spec: InferenceCacheFabricSpec, namespace: str
 def list_namespaces(spec: InferenceCacheFabricSpec, referrers: Iterable[tuple[str, str]]) -> list[str]:
     """Return the namespaces in which networks must be: those that the fabric names, else those of its deployments."""
     return list(spec.namespaces) if spec.namespaces else sorted({namespace for namespace, _ in referrers})
+
+
+def check_namespaces(spec: InferenceCacheFabricSpec, known: Collection[str] | None) -> list[Finding]:
+    """Return the namespaces of a fabric that do not exist.
+
+    Args:
+        spec: The fabric's spec.
+        known: The namespaces of the cluster; None where they cannot be read, and then nothing is said.
+    """
+    if known is None:
+        return []
+    missing = [name for name in spec.namespaces or [] if name not in known]
+    return [
+        Finding(Reason.NamespaceNotFound, f"Namespace {name} of spec.namespaces does not exist.") for name in missing
+    ]
 
 
 def check_fabric_networks(

@@ -5,27 +5,39 @@ Node by node, so that thousands of them can be gone through in pieces.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inference_cache.api.fabric import InferenceCacheFabricSpec
 from inference_cache.api.fabric_status import FabricNodes
 from inference_cache.api.status import NodeReasonCount
 from inference_cache.domain.live import Live
+from inference_cache.domain.node_checks import Check
+from inference_cache.domain.node_checks.driver import check_driver_ready, check_driver_upgrade
+from inference_cache.domain.node_checks.nic import check_adapter
+from inference_cache.domain.node_checks.resource import check_resource
+from inference_cache.domain.node_checks.sriov import check_sriov_drain, check_sriov_sync
 from inference_cache.domain.node_evidence import NIC, NodeEvidence
+from inference_cache.domain.node_need import Need, RDMANeed
 from inference_cache.domain.reasons import Reason
 
 from .builders import MELLANOX
-from .facts import LINK_TYPES, SHARED
+from .facts import SHARED
+from .network_checks import build_attachment
 
 MELLANOX_FUNCTIONS: Final = 127
 """Virtual functions of one adapter of NVIDIA; the webhook of the SR-IOV network operator takes 128, the adapters make 127."""
 _EXAMPLES: Final = 3
 _MAX_REASONS: Final = 10
-_DRIVER_WAIT: Final = "network.nvidia.com/operator.mofed.wait"
-_DRIVER_UPGRADE: Final = "nvidia.com/ofed-driver-upgrade-state"
-_UPGRADED: Final = frozenset({"", "upgrade-done"})
-_IDLE: Final = frozenset({"", "Idle"})
+# Those of the checks of deployments that need nothing but a fabric, in their order.
+_CHECKS: Final[tuple[Check, ...]] = (
+    check_driver_upgrade,
+    check_driver_ready,
+    check_sriov_drain,
+    check_sriov_sync,
+    check_adapter,
+    check_resource,
+)
 # These pass when drivers, plugins or drains are through.
 CONVERGING: Final = frozenset(
     {Reason.NICDriverNotReady, Reason.NICDriverUpgrading, Reason.SRIOVNodeDraining, Reason.NodeNotReady}
@@ -44,6 +56,8 @@ class Survey:
         adapters_told: Selected nodes of which adapters are known.
         adapters_found: Those that have an adapter as the fabric wants it.
         too_few: A node with an adapter that cannot have as many virtual functions; empty where there is none.
+        interfaces_told: Selected nodes of which interfaces of the wanted vendor are known by name.
+        interfaces_found: Those that have one of the wanted names, or advertise the resource.
     """
 
     counts: FabricNodes
@@ -53,6 +67,8 @@ class Survey:
     adapters_told: int = 0
     adapters_found: int = 0
     too_few: str = ""
+    interfaces_told: int = 0
+    interfaces_found: int = 0
 
     @property
     def converging(self) -> bool:
@@ -94,6 +110,8 @@ class NodeTally:
         ]
         self._blocks = list((blocks or {}).values())
         self._selected = self._ready = self._advertising = self._told = self._found = 0
+        self._interfaces_told = self._interfaces_found = 0
+        self._need = _build_need(spec)
         self._faults: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
         self._meets: dict[str, str] = {}
@@ -112,6 +130,7 @@ class NodeTally:
         if exclusive:
             self._exclusive = min(self._exclusive or name, name)
         adapters = self._find_adapters(node)
+        self._look_for_interfaces(node)
         self._advertising += self._spec.resource_name in node.facts.resources
         reason = self._find_fault(node, adapters, exclusive=exclusive)
         if reason is None:
@@ -135,6 +154,8 @@ class NodeTally:
             adapters_told=self._told,
             adapters_found=self._found,
             too_few=self._too_few,
+            interfaces_told=self._interfaces_told,
+            interfaces_found=self._interfaces_found,
         )
 
     def _find_adapters(self, node: NodeEvidence) -> list[NIC]:
@@ -152,6 +173,18 @@ class NodeTally:
                 self._too_few = min(self._too_few or node.facts.name, node.facts.name)
         return found
 
+    def _look_for_interfaces(self, node: NodeEvidence) -> None:
+        if not self._interfaces:
+            return
+        nics = [nic for nic in node.nics if _read(nic, "vendor") in {None, self._vendor}]
+        interfaces = {_read(nic, "interface") for nic in nics}
+        if not interfaces - {None}:
+            return
+        self._interfaces_told += 1
+        # An interface that a pod has taken is not seen on its node any more, nor is one without a name known to be another.
+        advertised = bool(node.facts.resources.get(self._spec.resource_name))
+        self._interfaces_found += advertised or None in interfaces or bool(interfaces & self._interfaces)
+
     def _is_wanted(self, nic: NIC) -> bool:
         vendor, device, interface = _read(nic, "vendor"), _read(nic, "device_id"), _read(nic, "interface")
         return (
@@ -164,35 +197,32 @@ class NodeTally:
         facts = node.facts
         if not facts.ready:
             return Reason.NodeNotReady
-        amount = facts.resources.get(self._spec.resource_name)
         shared = self._spec.type in SHARED
         mode = (node.report.rdma_netns_mode if node.report else "") or (node.sriov.rdma_mode if node.sriov else "")
         if shared and (mode == "exclusive" or (exclusive and not mode)):
             return Reason.RDMANetnsModeMismatch
-        if not amount:
-            return self._explain_absence(node, amount)
-        wanted = LINK_TYPES.get(self._spec.type)
-        links = {_read(nic, "link_type") for nic in adapters} - {None}
-        if wanted is not None and links and wanted not in links:
-            return Reason.LinkTypeMismatch
-        if adapters and self._spec.devices is not None and all(_read(nic, "link_up") is False for nic in adapters):
-            return Reason.LinkDown
+        # Only the adapters of the fabric matter; of other ones nothing is asked.
+        evidence = replace(node, nics=tuple(adapters))
+        finding = next((found for check in _CHECKS if (found := check(evidence, self._need)) is not None), None)
+        if finding is not None:
+            return finding.reason
         if any(facts.name not in nodes for nodes in self._blocks):
             return Reason.IPPoolExhausted
         return None
 
-    def _explain_absence(self, node: NodeEvidence, amount: int | None) -> Reason:
-        labels = node.facts.labels
-        if labels.get(_DRIVER_WAIT) == "true":
-            return Reason.NICDriverNotReady
-        if labels.get(_DRIVER_UPGRADE, "") not in _UPGRADED:
-            return Reason.NICDriverUpgrading
-        if node.sriov is not None and self._spec.type not in SHARED:
-            if node.sriov.sync_status == "Failed":
-                return Reason.SRIOVConfigFailed
-            if node.sriov.sync_status == "InProgress" or not {node.sriov.desired, node.sriov.current} <= _IDLE:
-                return Reason.SRIOVNodeDraining
-        return Reason.RDMAResourceNotAdvertised if amount is None else Reason.RDMAResourceZero
+
+def _build_need(spec: InferenceCacheFabricSpec) -> Need:
+    """Return what one pod of the fabric needs of a node."""
+    attachment = build_attachment("", spec, "")
+    rdma = RDMANeed(
+        attachment.resource_name,
+        None,
+        attachment.count,
+        per_network=attachment.per_network,
+        shared=spec.type in SHARED,
+        link_type=attachment.link_type,
+    )
+    return Need(gpus=0, rdma=rdma)
 
 
 def matches_selector(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

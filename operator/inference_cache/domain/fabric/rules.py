@@ -57,6 +57,12 @@ def check_survey(spec: InferenceCacheFabricSpec, survey: Survey) -> list[Finding
         text = f"A SriovNetworkPoolConfig puts node {survey.exclusive}, for instance, into rdmaMode exclusive."
         found.append(Finding(Reason.RDMANetnsModeMismatch, text))
     if spec.type not in SRIOV:
+        if survey.interfaces_told and not survey.interfaces_found:
+            text = (
+                f"None of the {survey.interfaces_told} selected nodes whose interfaces are known has one of "
+                f"{', '.join(read_devices(spec).interfaces or [])}: correct spec.devices.interfaces."
+            )
+            found.append(Finding(rule, text))
         return found
     if survey.exclusive:
         text = (

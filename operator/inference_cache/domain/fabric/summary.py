@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from inference_cache.api.fabric import FabricMode, FabricType, InferenceCacheFabricSpec
-from inference_cache.api.fabric_status import FabricObject, InferenceCacheFabricStatus
+from inference_cache.api.fabric_status import FabricNodes, FabricObject, InferenceCacheFabricStatus
 from inference_cache.api.networks import LinkType
 from inference_cache.api.status import Condition
 from inference_cache.domain.reasons import Reason
@@ -21,6 +21,7 @@ ROLLOUT_SECONDS: Final = 20 * 60.0
 plugins take 3 to 7 minutes per node, and up to 19 on a slow one (NVIDIA/aicr#1862)."""
 _MAX_OBJECTS: Final = 64
 _MAX_TEXT: Final = 253
+_ROOM_FOR_COUNT: Final = len(" And 999 more.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,15 @@ def summarize_fabric(outcome: FabricOutcome, previous: Mapping[str, Any] | None,
     causes = [spec]
     if fabric.spec is not None:
         causes.append(_judge(FabricCondition.OBJECTS_READY, outcome.object_findings, Reason.FabricObjectsPresent))
-        causes.append(_grant_time(_judge_nodes(outcome.survey), fabric, previous, now))
+        nodes = _recall_nodes(previous) if fabric.deleting and outcome.survey is None else _judge_nodes(outcome.survey)
+        causes.append(_grant_time(nodes, fabric, previous, now))
     ready = _judge_ready(fabric, causes)
     verdicts = [ready, _judge_progress(ready), _judge_stalled(fabric, causes), *causes]
     times = {item["type"]: item for item in (previous or {}).get("conditions") or []}
     status = InferenceCacheFabricStatus(
         observed_generation=fabric.generation,
         conditions=[_build_condition(verdict, fabric.generation, times, now) for verdict in verdicts],
-        nodes=outcome.survey.counts if outcome.survey else None,
+        nodes=_count_nodes(outcome, previous),
         objects=[_build_object(item) for item in order_objects(outcome.objects)[:_MAX_OBJECTS]] or None,
         deployments=outcome.deployments,
         unverified=list_unverified(fabric.spec) if fabric.spec else None,
@@ -126,19 +128,50 @@ def _judge(condition: FabricCondition, findings: Sequence[Finding], good: Reason
     hard = [item for item in findings if not item.advisory and not item.unknown]
     unknown = [item for item in findings if item.unknown]
     advice = [item for item in findings if item.advisory]
-    first = next(iter([*hard, *unknown]), None)
-    if first is None:
+    if not hard and not unknown:
         text = " ".join([good.meaning, *(f"Note: {item.message}" for item in advice)])
         return _Verdict(condition, Truth.TRUE, good, text)
     # What someone must mend is told before what may pass.
-    first = next((item for item in hard if not item.passing), first)
-    text = first.message or first.reason.meaning
-    more = len([*hard, *unknown]) - 1
-    tail = f" {first.reason.remedy}" + (f" And {more} more." if more else "")
-    room = MAX_MESSAGE - len(tail)
-    text = text if len(text) <= room else f"{text[: room - 1]}…"
+    ordered = [*sorted(hard, key=lambda item: item.passing), *unknown]
+    first = ordered[0]
     status = Truth.FALSE if hard else Truth.UNKNOWN
-    return _Verdict(condition, status, first.reason, f"{text}{tail}".strip(), first.passing)
+    return _Verdict(condition, status, first.reason, _tell(ordered), first.passing)
+
+
+def _tell(findings: Sequence[Finding]) -> str:
+    """Return as many findings as fit, the first one in any case, each remedy once; the others are counted."""
+    first, *others = dict.fromkeys(findings)
+    remedy = f" {first.remedy or first.reason.remedy}"
+    text = first.message or first.reason.meaning
+    room = MAX_MESSAGE - len(remedy) - (_ROOM_FOR_COUNT if others else 0)
+    text = (text if len(text) <= room else f"{text[: room - 1]}…") + remedy
+    left = len(others)
+    for item in others:
+        also = item.message or item.reason.meaning
+        remedy = item.remedy or item.reason.remedy
+        longer = f"{text.rstrip()} Also: {also}" + (f" {remedy}" if remedy not in text else "")
+        if len(longer) <= MAX_MESSAGE - (_ROOM_FOR_COUNT if left > 1 else 0):
+            text, left = longer, left - 1
+    return f"{text.rstrip()} And {left} more." if left else text.strip()
+
+
+def _recall_nodes(previous: Mapping[str, Any] | None) -> _Verdict:
+    """Return the verdict on the nodes of a fabric that is being deleted, which are not looked at any more."""
+    condition = FabricCondition.NODES_READY
+    items = (previous or {}).get("conditions") or []
+    before: Mapping[str, Any] = next((item for item in items if item["type"] == condition.value), {})
+    reason = Reason.__members__.get(before.get("reason") or "")
+    if reason is None or reason is Reason.NodesUnknown:
+        reason, message = _explain(Reason.FabricDeleting)
+        return _Verdict(condition, Truth.UNKNOWN, reason, message, passing=True)
+    return _Verdict(condition, Truth(before["status"]), reason, before.get("message") or reason.meaning, passing=True)
+
+
+def _count_nodes(outcome: FabricOutcome, previous: Mapping[str, Any] | None) -> FabricNodes | None:
+    if outcome.survey is not None:
+        return outcome.survey.counts
+    known = (previous or {}).get("nodes") if outcome.fabric.deleting else None
+    return FabricNodes.model_validate(known) if known else None
 
 
 def _judge_nodes(survey: Survey | None) -> _Verdict:

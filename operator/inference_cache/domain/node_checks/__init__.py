@@ -9,6 +9,7 @@ from typing import Final
 from .capacity import check_cpus, check_huge_pages, check_memory
 from .dpu import check_dpu
 from .driver import check_driver_ready, check_driver_upgrade, check_modules
+from .fabric import check_membership
 from .finding import Check, Finding
 from .gpu import (
     check_compute,
@@ -45,7 +46,8 @@ NODE_CHECKS: Final[tuple[Check, ...]] = (
 """What every replica needs."""
 
 RDMA_CHECKS: Final[tuple[Check, ...]] = (
-    check_driver_upgrade,  # passing causes first: links and devices are missing because of them
+    check_membership,  # first: what a node outside the fabric lacks is of no matter
+    check_driver_upgrade,  # then passing causes: links and devices are missing because of them
     check_driver_ready,
     check_sriov_drain,
     check_netns_mode,

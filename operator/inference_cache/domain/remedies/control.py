@@ -4,6 +4,7 @@ import re
 
 from inference_cache.api.parsing import parse_spec
 
+from .fabric import NOT_OF_FABRIC, mend_taken_name
 from .fixes import Command, Edit, Fix, Situation, look
 from .nodes import install_rights
 from .quota import plan_quota
@@ -11,6 +12,8 @@ from .quota import plan_quota
 
 def mend_name_conflict(situation: Situation) -> tuple[Fix, ...]:
     """A foreign object has the wanted name."""
+    if NOT_OF_FABRIC in situation.message:
+        return mend_taken_name(situation)
     match = re.search(r"(\w+) [-.\w]+/([-.\w]+) exists", situation.message)
     kind, name = (match[1].lower(), match[2]) if match else ("<KIND>", "<NAME>")
     target = situation.target

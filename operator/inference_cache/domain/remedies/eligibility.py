@@ -48,6 +48,7 @@ NODE_REMEDIES: Final[Mapping[Reason, Builder]] = {
     Reason.LinkTypeMismatch: rdma.mend_other_link,
     Reason.LinkDown: rdma.mend_dead_link,
     Reason.NoSubnetManager: rdma.mend_subnet_manager,
+    Reason.NodeNotInFabric: rdma.mend_outside_fabric,
     Reason.RDMAResourceNotAdvertised: rdma.mend_absent_resource,
     Reason.RDMAResourceZero: rdma.mend_empty_resource,
     Reason.RDMAResourceTooFew: rdma.mend_few_devices,

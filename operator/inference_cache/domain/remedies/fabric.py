@@ -1,5 +1,7 @@
 """Remedies for an InferenceCacheFabric itself: its objects, its nodes, and who else claims them."""
 
+import json
+import re
 from typing import Final
 
 from inference_cache.domain import names
@@ -7,6 +9,10 @@ from inference_cache.domain import names
 from .fixes import Command, Fix, Situation, find_field, look
 from .rdma_facts import edit_fabric, find_fabric_name, patch_fabric, show_fabric, show_resource
 
+NOT_OF_FABRIC: Final = "was not made for this fabric"
+"""By these words of its message a taken name is told to be one of a fabric."""
+_TAKEN: Final = re.compile(r"(\w+) (?:([-.\w]+)/)?([-.\w]+) exists and was not made")
+_HELD: Final = re.compile(r"\b(spec(?:\.\w+)+) belongs to ")
 _MADE: Final = "sriovnetworknodepolicies,sriovnetworks,sriovibnetworks,hostdevicenetworks,macvlannetworks,ipoibnetworks"
 
 
@@ -36,12 +42,47 @@ def mend_missing_crd(situation: Situation) -> tuple[Fix, ...]:
 
 def mend_conflict(situation: Situation) -> tuple[Fix, ...]:
     """Somebody else manages a field."""
-    owner = "The message names object, field and manager. Take the field out of the other one's manifest; the operator then applies it."
+    owner = "The message names object, field and manager. Take the field out of the other one's manifest first, or it comes back, and then out of the object, unless its tool does that; the operator then applies its own. The resources of all entries in a config go with it, so give each a fabric or keep mode Reference."
     reference = "Leave the object to the other one, and let the fabric only check."
     show = look(
         situation.target.kubectl_cluster("get", "nicclusterpolicies", "-o", "yaml", "--show-managed-fields=true")
     )
-    return (Fix(owner, (show_fabric(situation), show)), Fix(reference, (edit_fabric(situation),)))
+    held = _HELD.findall(situation.message) or ["spec.<SECTION>.config"]
+    patch = json.dumps([{"op": "remove", "path": f"/{path.replace('.', '/')}"} for path in held], separators=(",", ":"))
+    words = ("patch", "nicclusterpolicies.mellanox.com", "nic-cluster-policy", "--type=json", "-p", patch)
+    remove = Command(situation.target.kubectl_cluster(*words))
+    return (Fix(owner, (show_fabric(situation), show, remove)), Fix(reference, (edit_fabric(situation),)))
+
+
+def mend_taken_name(situation: Situation) -> tuple[Fix, ...]:
+    """An object of a name that the fabric wants was not made for it."""
+    match = _TAKEN.search(situation.message)
+    kind, namespace, name = (match[1].lower(), match[2], match[3]) if match else ("<KIND>", None, "<NAME>")
+    place, target = (("-n", namespace) if namespace else ()), situation.target
+    show = look(target.kubectl_cluster(*place, "get", kind, name, "-o", "yaml"))
+    labels = (
+        f"{names.LABEL_FABRIC}={find_fabric_name(situation)}",
+        f"{names.LABEL_MANAGED_BY}={names.FIELD_MANAGER}",
+    )
+    label = Command(target.kubectl_cluster(*place, "label", kind, name, *labels, "--overwrite"))
+    delete = Command(target.kubectl_cluster(*place, "delete", kind, name))
+    return (
+        Fix("If the operator made it and somebody changed its labels, put them back.", (show, label)),
+        Fix("If somebody else made it and nobody needs it, delete it; the operator makes its own.", (show, delete)),
+        Fix("If it is needed, give the fabric's network another name.", (edit_fabric(situation),)),
+    )
+
+
+def mend_absent_namespace(situation: Situation) -> tuple[Fix, ...]:
+    """A namespace does not exist."""
+    match = re.search(r"[Nn]amespace ([-\w]+) (?:of spec|does)", situation.message)
+    target = situation.target
+    listed = look(target.kubectl_cluster("get", "namespaces"))
+    create = Command(target.kubectl_cluster("create", "namespace", match[1] if match else "<NAMESPACE>"))
+    return (
+        Fix("Create the namespace; the fabric's networks follow by themselves.", (listed, create)),
+        Fix("Or take it out of spec.namespaces of the fabric.", (edit_fabric(situation),)),
+    )
 
 
 def mend_drain(situation: Situation) -> tuple[Fix, ...]:

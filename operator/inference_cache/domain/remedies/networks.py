@@ -1,6 +1,7 @@
 """Remedies for what attaches pods to a fabric: the fabric's name, networks and their addresses, Pod Security, DRA."""
 
 import json
+import re
 from typing import Final
 
 from inference_cache.domain import names
@@ -232,7 +233,12 @@ def mend_claimed_twice(situation: Situation) -> tuple[Fix, ...]:
         look(target.kubectl_cluster("get", "sriovnetworknodepolicies", "-A", "-o", "yaml")),
         edit_fabric(situation),
     )
-    why = "Two device plugins would give the same device to two pods. Let the selectors differ: by interfaces, device ids or nodes."
+    name = find_fabric_name(situation)
+    if re.search(r"\bfabric\b|InferenceCacheFabric", situation.message) and " makes the resource " in situation.message:
+        anew = f"Two fabrics make one resource. In mode Manage type and resourceName of a fabric cannot be changed: save {name}, delete it, and create it again with another resourceName."
+        save = look(target.kubectl_cluster("get", "icf", name, "-o", "yaml"))
+        return (Fix(anew, (*steps[:1], save, Command(target.kubectl_cluster("delete", "icf", name)))),)
+    why = "Two device plugins would give the same device to two pods. Let the selectors differ: by interfaces or device ids, or by nodes where both are of virtual functions."
     return (Fix(why, steps),)
 
 
@@ -272,6 +278,9 @@ def mend_pod_security(situation: Situation) -> tuple[Fix, ...]:
     )
     allow = f"RDMA pins memory, for which the cache server asks for the capability IPC_LOCK; Pod Security of namespace {target.namespace} allows it with level privileged only."
     limit = "Render no capability, on nodes whose container runtime has LimitMEMLOCK=infinity in its systemd unit."
+    if "level restricted" in situation.message:
+        # Pods without the capability, or for TCP, run as root all the same.
+        return (Fix(allow, (label,)),)
     return (
         Fix(allow, (label,)),
         Fix(limit, (situation.edit((*_TRANSPORT, "lockedMemory"), "NodeUnlimited"),)),

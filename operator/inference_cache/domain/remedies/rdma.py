@@ -283,6 +283,19 @@ def mend_numa(situation: Situation) -> tuple[Fix, ...]:
     return (Fix(spread, (policies, numa)), Fix(fewer, zones))
 
 
+def mend_outside_fabric(situation: Situation) -> tuple[Fix, ...]:
+    """The node does not belong to the fabric."""
+    selector: dict[str, str] = find_field(situation.fabric or {}, ("spec", "nodeSelector")) or {"<LABEL>": "<VALUE>"}
+    flags = [word for key in selector for word in ("-L", key)]
+    shown = look(situation.target.kubectl_cluster("get", "nodes", *flags))
+    wanted = [f"{key}={value}" for key, value in selector.items()]
+    nodes = situation.find_nodes(Reason.NodeNotInFabric)
+    labels = tuple(Command(situation.target.kubectl_cluster("label", "node", name, *wanted)) for name in nodes)
+    join = "If the node is connected to the fabric, give it the labels that spec.nodeSelector of the fabric names."
+    widen = "If spec.nodeSelector of the fabric is wrong, correct it."
+    return (Fix(join, (shown, *labels)), Fix(widen, (edit_fabric(situation),)))
+
+
 def wait_for_rollout(situation: Situation) -> tuple[Fix, ...]:
     """Drivers are being rolled out."""
     labels = ("-L", "network.nvidia.com/operator.mofed.wait", "-L", "nvidia.com/ofed-driver-upgrade-state")

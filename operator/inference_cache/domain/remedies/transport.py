@@ -24,6 +24,10 @@ def mend_recovery(situation: Situation) -> tuple[Fix, ...]:
     pods = situation.target.kubectl(
         "get", "pods", "-L", names.LABEL_TRANSPORT, "-l", f"{names.LABEL_DEPLOYMENT}={situation.target.name}"
     )
+    if find_field(situation.spec, (*_TRANSPORT, "recovery")) == "Immediate":
+        return (
+            Fix("The operator replaces the pods on TCP one by one, as transport.recovery is Immediate.", (look(pods),)),
+        )
     wait = "Pods that restart take RDMA up by themselves. Restart those on TCP one by one when it suits; the cache in the bucket is kept."
     now = "Let the operator replace them one by one, now and in future."
     return (
