@@ -1,8 +1,6 @@
 """Remedies for RDMA, networks and fabrics: the edits lead to valid specs, and commands name the objects that are meant."""
 
-import json
 import re
-import shlex
 from typing import Any, Final
 
 import pytest
@@ -225,15 +223,6 @@ def test_recovery_is_advised_only_where_it_is_not_set(recovery: str, advised: bo
     changes = {"transport": {"fabricRef": {"name": "storage"}, "recovery": recovery}}
     text = "\n".join(_commands(find_fixes("RDMARecovered", _situation(changes))))
     assert ("Immediate" in text) is advised
-
-
-def test_override_gives_up_devices_alone() -> None:
-    resources = {"requests": {"cpu": "8", "rdma/storage": "1"}, "limits": {"rdma/storage": "1"}}
-    (fix,) = find_fixes("ResourceOverrideDroppedRDMA", _situation({"engine.resources": resources}))
-    patches = [json.loads(shlex.split(step.command)[-1]) for step in fix.steps if isinstance(step, Edit)]
-    assert patches == [
-        {"spec": {"engine": {"resources": {part: {"rdma/storage": None}}}}} for part in ("requests", "limits")
-    ]
 
 
 def test_too_few_nodes_with_rdma_are_mended_by_what_these_miss() -> None:

@@ -335,7 +335,6 @@ class Reason(Enum):
 
     # Networks and attachment
     NetworkAttached = Explanation("Fabric, networks and devices are as the deployment needs them.")
-    NetworkNotNeeded = Explanation("The spec asks for no RDMA.")
     FabricNotFound = Explanation(
         "The InferenceCacheFabric does not exist.", "Create it, or correct transport.fabricRef.name."
     )
@@ -385,10 +384,6 @@ class Reason(Enum):
     TooFewVFsRequested = Explanation(
         "The pod requests fewer devices than it has networks that need one.", "Raise transport.rdma.count."
     )
-    PFSelectedAsVF = Explanation(
-        "The resource holds the physical function, which the CNI plugin sriov cannot move.",
-        "Restrict the device plugin's selector to virtual functions (pfNames with a range).",
-    )
     DeviceClaimedTwice = Explanation(
         "Two fabrics or plugins claim the same device.", "Take the device out of one of them."
     )
@@ -399,9 +394,6 @@ class Reason(Enum):
     NetworkBypassed = Explanation(
         "A pod runs without an entry for its network in network-status: Multus did not attach it.",
         "Look after Multus on the node, and delete the pod.",
-    )
-    HostPathInfinibandConflict = Explanation(
-        "A pod mounts /dev/infiniband from the host beside a device of the plugin.", "Remove the mount."
     )
     PodSecurityBlocked = Explanation(
         "The namespace's Pod Security refuses IPC_LOCK, so no pod would be created.",
@@ -480,10 +472,6 @@ class Reason(Enum):
     RDMATransferUnproven = Explanation(
         "No bytes went over RDMA in the preflight: the client has none of its own to try, or the counters of the port did not move.",
         "Read the log of the container preflight; ask the store's vendor for the client.",
-    )
-    ResourceOverrideDroppedRDMA = Explanation(
-        "A resource override changes the RDMA resource of the pod.",
-        "Remove the resource from engine.resources and cache.resources; transport owns it.",
     )
     PodAdmissionFailed = Explanation(
         "The kubelet refused a pod for good; Kubernetes makes a new one at once, however often that repeats.",

@@ -215,15 +215,6 @@ def mend_device_count(situation: Situation) -> tuple[Fix, ...]:
     return (Fix(why, steps),)
 
 
-def mend_physical_function(situation: Situation) -> tuple[Fix, ...]:
-    """The resource holds the physical function."""
-    target = situation.target
-    policies = look(target.kubectl_cluster("get", "sriovnetworknodepolicies", "-A", "-o", "yaml"))
-    edit = Command(target.kubectl_cluster("-n", "<NAMESPACE>", "edit", "sriovnetworknodepolicy", "<POLICY>"))
-    why = "The CNI plugin sriov moves virtual functions only. Restrict nicSelector.pfNames of the policy to a range of them, such as ens3f0np0#0-7; it must end below numVfs."
-    return (Fix(why, (policies, edit)),)
-
-
 def mend_claimed_twice(situation: Situation) -> tuple[Fix, ...]:
     """Two device plugins offer one device."""
     target = situation.target
@@ -259,13 +250,6 @@ def mend_bypass(situation: Situation) -> tuple[Fix, ...]:
     show = look(target.kubectl("get", "pod", f"{target.name}-0", "-o", status))
     why = "The node's container runtime called another network plugin than Multus: its pod does not run there, or its configuration is not the first in /etc/cni/net.d. Mend that, then let the pod be made anew."
     return (Fix(why, (pods, show, list_pods_on(situation, "<NODE>"), delete_pod(situation))),)
-
-
-def mend_host_path(situation: Situation) -> tuple[Fix, ...]:
-    """A pod mounts the host's devices."""
-    columns = "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name,NODE:.spec.nodeName,HOSTPATHS:.spec.volumes[*].hostPath.path"
-    why = "A mount of /dev/infiniband hides which devices a pod was given, so it opens foreign ones. The operator renders no such mount: find who adds it, an admission webhook for instance."
-    return (Fix(why, (look(situation.target.kubectl_cluster("get", "pods", "-A", "-o", columns)),)),)
 
 
 def mend_pod_security(situation: Situation) -> tuple[Fix, ...]:

@@ -166,19 +166,6 @@ def mend_unproven(situation: Situation) -> tuple[Fix, ...]:
     return (Fix(auto, (read_preflight(situation), show_matrix(situation))), _fall_back(situation))
 
 
-def mend_override(situation: Situation) -> tuple[Fix, ...]:
-    """An override takes the device away."""
-    why = "transport decides the RDMA resource of pods. Take it out of the override; its other entries stay."
-    steps: list[Step] = []
-    for container in ("engine", "cache"):
-        for part in ("requests", "limits"):
-            found: dict[str, Any] = find_field(situation.spec, (container, "resources", part)) or {}
-            steps += [situation.edit((container, "resources", part, key), REMOVED) for key in found if "/" in key]
-    if not steps:
-        steps.append(look(situation.target.kubectl("get", "icd", situation.target.name, "-o", "yaml")))
-    return (Fix(why, tuple(steps)),)
-
-
 def mend_admission(situation: Situation) -> tuple[Fix, ...]:
     """The kubelet refused a pod."""
     target = situation.target
