@@ -23,6 +23,8 @@ _FILES: Final = (
     "network-attachment-definition",
     "network-operator",
 )
+# The operator never touches it; one of its manifests does.
+NODE_FEATURE_RULE: Final = Kind("nfd.k8s-sigs.io/v1alpha1", "NodeFeatureRule", "nodefeaturerules", namespaced=False)
 # Kinds of the files above, with whether they have a status of their own.
 _KINDS: Final[dict[Kind, bool]] = {
     kinds.SRIOV_NODE_STATE: True,
@@ -32,6 +34,7 @@ _KINDS: Final[dict[Kind, bool]] = {
     kinds.SRIOV_POOL_CONFIG: True,
     kinds.NIC_DEVICE: True,
     kinds.NODE_FEATURE: False,
+    NODE_FEATURE_RULE: False,
     kinds.NODE_TOPOLOGY: False,
     kinds.NETWORK_ATTACHMENT: False,
     kinds.NIC_CLUSTER_POLICY: True,

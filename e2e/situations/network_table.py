@@ -7,6 +7,7 @@ from typing import Any, Final
 from .machines import ABSENT, SHARED_RESOURCE, VF_RESOURCE, Adapter, Machine
 from .model import PLUGIN, Expected, Situation
 
+_MACHINE: Final = Machine()
 _MOFED: Final = "network.nvidia.com/operator.mofed.wait"
 _IPAM: Final = {"type": "whereabouts", "range": "192.168.10.0/24"}
 _OTHER_IPAM: Final = {"type": "whereabouts", "range": "192.168.11.0/24"}
@@ -23,7 +24,7 @@ def _network(
     reason: str,
     networks: Mapping[str, tuple[Any, str]],
     fabric: Mapping[str, Any] = _REFERENCE,
-    machine: Machine = Machine(),  # noqa: B008 - immutable
+    machine: Machine = _MACHINE,
 ) -> Situation:
     spec = {**fabric, "networks": [{"name": item} for item in networks] or [{"name": "storage"}]}
     return Situation(

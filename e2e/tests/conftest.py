@@ -5,18 +5,23 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import pytest
 
 from e2e.cluster import MissingFeatureError, start_cluster
 from e2e.cluster.binaries import BuildError
-from e2e.rig import NAMESPACE, Operator, Rig
+from e2e.rig import NAMESPACE, ROOT, Operator, Rig
+from e2e.situations import Situation
+from e2e.situations.foreign_crds import install_foreign_crds, remove_foreign_crds
+from e2e.situations.stage import Stage
 from e2e.space import BUCKET, SECRET, Space
 
 # Short leases and resyncs, so that tests see in seconds what takes minutes.
 FAST = {"INFERENCE_CACHE_LEASE_SECONDS": "3", "INFERENCE_CACHE_RESYNC_SECONDS": "300"}
+OPTIONAL: Final = ROOT / "manifests" / "optional"
 _counter = itertools.count()
 _MOST_SHOWN: Final = 3
 _shown = itertools.count()
@@ -95,3 +100,22 @@ def operator(rig: Rig) -> Iterator[Operator]:
     yield operator
     assert operator.exit_code() is None, rig.cluster.log("operator")[-3000:]
     operator.stop()
+
+
+@contextmanager
+def staged(rig: Rig, situations: Iterable[Situation], roles: Iterable[str]) -> Iterator[Stage]:
+    """Situations in one cluster, the kinds of other projects, and an operator with some of the optional rights."""
+    cluster = rig.cluster
+    install_foreign_crds(cluster)
+    for role in roles:
+        cluster.kubectl("apply", "--server-side", "-f", str(OPTIONAL / f"{role}.yaml"))
+    stage = Stage(rig, situations)
+    stage.set_up()
+    forget_lease(rig)
+    operator = rig.start_operator("operator", environment=FAST).wait_ready(60)
+    stage.deploy()
+    yield stage
+    assert operator.exit_code() is None, cluster.log("operator")[-3000:]
+    operator.stop()
+    stage.strike()
+    remove_foreign_crds(cluster)

@@ -16,7 +16,6 @@ from e2e.faultproxy import ErrorEvent, FaultProxy, Match, ReverseRoute, Rule
 from e2e.rig import ROOT, Rig
 from e2e.situations.foreign_crds import (
     build_minimal_crd,
-    find_upstream_crds,
     install_foreign_crds,
     remove_foreign_crds,
 )
@@ -181,6 +180,7 @@ async def test_a_watch_is_resumed_without_a_new_list(cluster: Cluster, monkeypat
             for number in range(4):
                 await asyncio.to_thread(cluster.apply, config_map("resumed", "resumed", str(number)))
                 await until(_expects(watched, {"resumed": str(number)}), "a change is not seen")
+                # Watches end after a second, so that changes fall into several of them and between.
                 await asyncio.sleep(0.8)
     calls = read_calls(cluster, mark, "evidence%3Dresumed")
     assert len(select_calls(calls, verbs=("list",))) == 1
@@ -286,6 +286,7 @@ async def test_an_unchanged_answer_of_discovery_is_not_sent_again(cluster: Clust
         discovery = Discovery(connection, 0.3)
         async with running(discovery.run()):
             await until(lambda: discovery.known, "nobody told what is served")
+            # Time for some more looks, which leave nothing to wait for.
             await asyncio.sleep(1.5)
     log = AuditLog(cluster.audit_log)
     log.settle(lambda word: cluster.kubectl("get", "--raw", f"/version?{word}"))
@@ -421,8 +422,6 @@ async def test_what_projects_say_of_a_machine_comes_together(foreign: Cluster) -
 def test_the_optional_manifests_are_accepted(foreign: Cluster) -> None:
     dry = ("apply", "--server-side", "--dry-run=server", "-f")
     assert len(foreign.kubectl(*dry, str(_RIGHTS)).stdout.splitlines()) == 10
-    if find_upstream_crds() is None:
-        pytest.skip("NOT TESTED: the rule for Node Feature Discovery needs its real CRDs")
     out = foreign.kubectl(*dry, str(_RIGHTS.with_name("node-feature-rule.yaml"))).stdout
     assert "nodefeaturerule.nfd.k8s-sigs.io/inference-cache-nics serverside-applied" in out
 

@@ -9,14 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from e2e.cluster import wait_for
-from e2e.rig import ROOT, Rig
+from e2e.rig import Rig
 from e2e.situations import SITUATIONS, Situation
-from e2e.situations.foreign_crds import install_foreign_crds, remove_foreign_crds
 from e2e.situations.stage import Stage
-from e2e.tests.conftest import FAST, forget_lease
+from e2e.tests.conftest import staged
 from inference_cache.cli.app import build_app
 
-_OPTIONAL: Final = ROOT / "manifests" / "optional"
 # Words of the first fixes, by situation.
 CHOSEN: Final = {
     "GPU of another model": "products",
@@ -40,20 +38,8 @@ _CASES: Final = [item for item in SITUATIONS if item.name in CHOSEN]
 @pytest.fixture(scope="module")
 def stage(rig: Rig) -> Iterator[Stage]:
     """The chosen situations in one cluster, with an operator that has all optional rights for reading."""
-    cluster = rig.cluster
-    install_foreign_crds(cluster)
-    for name in ("node-evidence", "fabric-reference"):
-        cluster.kubectl("apply", "--server-side", "-f", str(_OPTIONAL / f"{name}.yaml"))
-    stage = Stage(rig, _CASES)
-    stage.set_up()
-    forget_lease(rig)
-    operator = rig.start_operator("operator", environment=FAST).wait_ready(60)
-    stage.deploy()
-    yield stage
-    assert operator.exit_code() is None, cluster.log("operator")[-3000:]
-    operator.stop()
-    stage.strike()
-    remove_foreign_crds(cluster)
+    with staged(rig, _CASES, ("node-evidence", "fabric-reference")) as stage:
+        yield stage
 
 
 @pytest.fixture(autouse=True)

@@ -18,15 +18,13 @@ import yaml
 
 from e2e.audit import AuditCall, AuditLog
 from e2e.cluster import wait_for
-from e2e.rig import NAMESPACE, ROOT, Rig
-from e2e.situations.foreign_crds import install_foreign_crds, remove_foreign_crds
+from e2e.rig import NAMESPACE, Rig
 from e2e.situations.machines import ABSENT, VF_RESOURCE, Adapter, Machine
 from e2e.situations.model import PLUGIN, Expected, Situation
-from e2e.situations.stage import Stage, build_machines
+from e2e.situations.stage import build_machines
 from e2e.space import Space
-from e2e.tests.conftest import FAST, forget_lease
+from e2e.tests.conftest import OPTIONAL, staged
 
-_OPTIONAL: Final = ROOT / "manifests" / "optional"
 _USER: Final = f"system:serviceaccount:{NAMESPACE}:inference-cache-operator"
 _MOFED: Final = "network.nvidia.com/operator.mofed.wait"
 _HEALTHY: Final = 120
@@ -67,25 +65,12 @@ _SITUATION: Final = Situation(
 @pytest.fixture(scope="module")
 def mixed(rig: Rig) -> Iterator[Space]:
     """The cluster with its nodes and one deployment that is Ready."""
-    cluster = rig.cluster
-    install_foreign_crds(cluster)
-    for name in ("node-evidence", "fabric-reference", "node-labels"):
-        cluster.kubectl("apply", "--server-side", "-f", str(_OPTIONAL / f"{name}.yaml"))
-    stage = Stage(rig, [_SITUATION])
-    stage.set_up()
-    forget_lease(rig)
-    operator = rig.start_operator("operator", environment=FAST).wait_ready(60)
-    space = Space(rig, _SITUATION.slug, create=False)
-    stage.spaces[_SITUATION.name] = space
-    stage.deploy()
-    cluster.kubectl("scale", "icd/model", f"--replicas={_REPLICAS}", "--namespace", space.namespace)
-    space.wait_ready("model", 120)
-    yield space
-    assert operator.exit_code() is None, cluster.log("operator")[-3000:]
-    operator.stop()
-    stage.strike()
-    cluster.kubectl("delete", "-f", str(_OPTIONAL / "node-labels.yaml"), "--wait=false")
-    remove_foreign_crds(cluster)
+    with staged(rig, [_SITUATION], ("node-evidence", "fabric-reference", "node-labels")) as stage:
+        space = stage.spaces[_SITUATION.name]
+        rig.cluster.kubectl("scale", "icd/model", f"--replicas={_REPLICAS}", "--namespace", space.namespace)
+        space.wait_ready("model", 120)
+        yield space
+    rig.cluster.kubectl("delete", "-f", str(OPTIONAL / "node-labels.yaml"), "--wait=false")
 
 
 def _eligible_names() -> set[str]:

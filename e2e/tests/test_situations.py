@@ -12,32 +12,18 @@ import yaml
 from e2e.cluster import wait_for
 from e2e.rig import ROOT, Rig
 from e2e.situations import SITUATIONS, Situation
-from e2e.situations.foreign_crds import install_foreign_crds, remove_foreign_crds
 from e2e.situations.stage import Stage
-from e2e.tests.conftest import FAST, forget_lease
+from e2e.tests.conftest import staged
 
 _MESSAGES: Final = ROOT / "e2e" / "situations" / "messages.yaml"
-_OPTIONAL: Final = ROOT / "manifests" / "optional"
 _SECONDS: Final = 90
 
 
 @pytest.fixture(scope="module")
 def stage(rig: Rig) -> Iterator[Stage]:
     """Every situation in one cluster, with an operator that has all optional rights for reading."""
-    cluster = rig.cluster
-    install_foreign_crds(cluster)
-    cluster.kubectl("apply", "--server-side", "-f", str(_OPTIONAL / "node-evidence.yaml"))
-    cluster.kubectl("apply", "--server-side", "-f", str(_OPTIONAL / "fabric-reference.yaml"))
-    stage = Stage(rig, SITUATIONS)
-    stage.set_up()
-    forget_lease(rig)
-    operator = rig.start_operator("operator", environment=FAST).wait_ready(60)
-    stage.deploy()
-    yield stage
-    assert operator.exit_code() is None, cluster.log("operator")[-3000:]
-    operator.stop()
-    stage.strike()
-    remove_foreign_crds(cluster)
+    with staged(rig, SITUATIONS, ("node-evidence", "fabric-reference")) as stage:
+        yield stage
 
 
 @pytest.fixture(scope="module")

@@ -317,6 +317,7 @@ def test_required_rdma_holds_with_a_reason_and_lets_pods_run(stage: Stage) -> No
     stayed, restarted = walk.uid(1), walk.restart(0)
     walk.wait(lambda: walk.uid(0) not in {"", restarted}, 20, "the pod was not made anew")
     walk.space.wait_condition(_NAME, "Ready", "False")
+    # That nothing happens shows only over a time, which is longer than the delay of a fall back.
     deadline = time.monotonic() + 45
     while time.monotonic() < deadline:
         assert walk.transport_of(0) == "RDMA"
@@ -390,6 +391,7 @@ def test_refused_pods_are_told_without_a_flood_of_status_writes(stage: Stage) ->
         found = walk.space.wait_condition(_NAME, "WorkloadAvailable", "False", "PodAdmissionFailed", 40)
         assert f"Pod {_NAME}-0 was refused by" in found["message"]
         assert "TopologyAffinityError Pod was rejected: Resources cannot be allocated" in found["message"]
+        # A count over a time: the flood goes on for as long as the kubelet refuses.
         time.sleep(15)
         calls = [call for call in audit.since(mark) if call.namespace == walk.space.namespace]
         made = sum(call.verb == "create" and call.resource == "pods" for call in calls)
@@ -445,6 +447,7 @@ def test_restarted_operator_keeps_the_transport_and_restarts_no_pod(
     operators[-1].stop()
     operators.append(rig.start_operator("operator-2", environment=FAST).wait_ready(60))
     wait_for(operators[-1].leads, 30, "the new operator does not lead")
+    # That nothing happens shows only over a time.
     deadline = time.monotonic() + 8
     while time.monotonic() < deadline:
         assert look() == before
