@@ -21,7 +21,7 @@ from inference_cache.domain.node_evidence import EvidenceSources, NodeEvidence
 from inference_cache.domain.pod_facts import PodFacts
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Scope
-from inference_cache.domain.verdict import ConditionType, Truth, bad
+from inference_cache.domain.verdict import AnyCondition, ConditionType, Truth, bad
 from tests.support.builders import IDENTITY, build_node, build_pod, build_sample_scope, observe
 
 VF = "nvidia.com/vf"
@@ -134,7 +134,7 @@ def _workload(scope: Scope) -> Live:
     return observe(next(item for item in build_desired(scope) if item.kind is STATEFUL_SET))
 
 
-def _verdicts(seen: Observation) -> dict[ConditionType, tuple[Truth, Reason]]:
+def _verdicts(seen: Observation) -> dict[AnyCondition, tuple[Truth, Reason]]:
     found = (*seen.checks, *seen.list_notes([]))
     return {item.condition: (item.status, item.reason) for item in found}
 

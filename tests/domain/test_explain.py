@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from inference_cache.domain.conditions import summarize_failure
 from inference_cache.domain.explain import explain
 from inference_cache.domain.explanation import Explanation, Observation, State
 from inference_cache.domain.plan import Obstacle
@@ -11,7 +12,7 @@ from inference_cache.domain.pod_transport import Make
 from inference_cache.domain.pod_trouble import ContainerTrouble, EventFacts
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.remedies import Command, Target
-from inference_cache.domain.summary import Outcome, summarize, summarize_failure
+from inference_cache.domain.summary import Outcome, summarize
 from inference_cache.domain.verdict import ConditionType, Verdict, bad, ok, unknown
 from inference_cache.domain.workload_state import WorkloadState
 from tests.support.builders import build_pod, build_sample_scope, build_spec

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from inference_cache.domain.conditions import summarize_failure
 from inference_cache.domain.plan import Obstacle
 from inference_cache.domain.reasons import Reason
-from inference_cache.domain.summary import Outcome, summarize, summarize_failure
+from inference_cache.domain.summary import Outcome, summarize
 from inference_cache.domain.verdict import ConditionType, Verdict, bad, ok
 from inference_cache.domain.workload_state import WorkloadState
 from tests.support.builders import build_sample_scope

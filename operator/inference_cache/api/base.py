@@ -64,6 +64,11 @@ class Rule:
         return value
 
 
+def match_rule(pattern: str, message: str) -> Rule:
+    """Return the rule that a text matches a pattern as a whole; the pattern begins with ^ and ends with $, as CEL searches."""
+    return Rule(cel=f"self.matches('{pattern}')", message=message, holds=lambda text: bool(re.fullmatch(pattern, text)))
+
+
 @dataclass(frozen=True)
 class UniqueItems:
     """That the items of a list differ, which the API server checks for lists of type set and map.
@@ -142,13 +147,12 @@ DNS_SUBDOMAIN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?
 PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 LABEL_VALUE = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 
-_OBJECT_NAME = Rule(
-    cel=f"self.matches('{DNS_SUBDOMAIN}')",
-    message=(
+_OBJECT_NAME = match_rule(
+    DNS_SUBDOMAIN,
+    (
         "must be the name of an object: lower case letters, digits, '-' and '.', beginning and ending with a letter or digit; "
         "copy it from kubectl get"
     ),
-    holds=lambda text: bool(re.fullmatch(DNS_SUBDOMAIN, text)),
 )
 
 ObjectName = Annotated[str, *ruled(_OBJECT_NAME, min_length=1, max_length=253)]

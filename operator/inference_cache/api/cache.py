@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from .base import PORT, ApiModel, Rule, count_set, ruled
+from .base import PORT, ApiModel, Rule, count_set, match_rule, ruled
 from .quantities import MemorySize
 from .references import ConfigMapKeyRef, SecretRef
 from .resources import ResourceOverrides
@@ -52,13 +52,12 @@ _BUCKET = Rule(
     holds=lambda text: bool(re.fullmatch(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", text)) and len(text) >= 3,
 )
 _ENDPOINT_PATTERN: Final = f"^https?://[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*(:({PORT}))?$"
-_ENDPOINT = Rule(
-    cel=f"self.matches('{_ENDPOINT_PATTERN}')",
-    message=(
+_ENDPOINT = match_rule(
+    _ENDPOINT_PATTERN,
+    (
         "must be http://HOST[:PORT] or https://HOST[:PORT] in lower case; write it without bucket, path and trailing '/', "
         "as the cache server accepts other forms at start and then fails every request"
     ),
-    holds=lambda text: bool(re.fullmatch(_ENDPOINT_PATTERN, text)),
 )
 _ADDRESS_PATTERN: Final = "^https?://[0-9.]+(:[0-9]+)?$"
 
@@ -78,10 +77,9 @@ class ObjectStoreCredentials(ApiModel):
 
 
 _REGION_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
-_REGION = Rule(
-    cel=f"self.matches('{_REGION_PATTERN}')",
-    message="must be a region's name of lower case letters, digits and '-'; write us-east-1 for a store without regions",
-    holds=lambda text: bool(re.fullmatch(_REGION_PATTERN, text)),
+_REGION = match_rule(
+    _REGION_PATTERN,
+    "must be a region's name of lower case letters, digits and '-'; write us-east-1 for a store without regions",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, ruled
+from .base import ApiModel, Rule, match_rule, ruled
 from .hatches import ExtraArguments, ExtraEnvironment
 from .resources import ResourceOverrides
 
@@ -32,10 +32,9 @@ EngineImage = Annotated[str, *ruled(_IMAGE, min_length=1, max_length=512)]
 # Without leading zeros, or 00.32.0 would be another version than 0.32.0 and not stand in the table of bad ones.
 _NUMBER: Final = "(0|[1-9][0-9]*)"
 VERSION_PATTERN: Final = f"^{_NUMBER}[.]{_NUMBER}[.]{_NUMBER}$"
-_VERSION = Rule(
-    cel=f"self.matches('{VERSION_PATTERN}')",
-    message="must be a release, MAJOR.MINOR.PATCH without a leading 'v', leading zeros or a suffix; write for instance 0.32.0",
-    holds=lambda text: bool(re.fullmatch(VERSION_PATTERN, text)),
+_VERSION = match_rule(
+    VERSION_PATTERN,
+    "must be a release, MAJOR.MINOR.PATCH without a leading 'v', leading zeros or a suffix; write for instance 0.32.0",
 )
 Version = Annotated[str, *ruled(_VERSION, min_length=1, max_length=32)]
 

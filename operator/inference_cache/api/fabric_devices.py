@@ -1,21 +1,19 @@
 """The devices of a managed fabric, and which of their fields belong to which type."""
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, UniqueItems, count_set, ruled
+from .base import ApiModel, Rule, UniqueItems, count_set, match_rule, ruled
 from .engine import EngineImage
 from .fabric_networks import InterfaceName
 from .fabric_types import IS_SHARED, IS_SRIOV, SHARED_TYPES, SRIOV_TYPES, FabricType
 
 _PCI_PATTERN: Final = "^[0-9a-f]{4}$"
-_PCI = Rule(
-    cel=f"self.matches('{_PCI_PATTERN}')",
-    message="must be a PCI id of four lower case hexadecimal digits, such as 1021 for ConnectX-7; copy it from lspci -nn",
-    holds=lambda text: bool(re.fullmatch(_PCI_PATTERN, text)),
+_PCI = match_rule(
+    _PCI_PATTERN,
+    "must be a PCI id of four lower case hexadecimal digits, such as 1021 for ConnectX-7; copy it from lspci -nn",
 )
 PCIId = Annotated[str, *ruled(_PCI, min_length=1, max_length=16)]
 PluginImage = EngineImage

@@ -7,17 +7,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from .base import DNS_LABEL, ApiModel, ObjectName, Rule, count_set, ruled
+from .base import DNS_LABEL, ApiModel, ObjectName, Rule, count_set, match_rule, ruled
 from .fabric_types import IS_MANAGED, IS_SHARED, SHARED_TYPES, FabricMode, FabricType
 from .networks import NamespaceName
 
 _MAX_MANAGED_NAME: Final = 30
 
 _INTERFACE_PATTERN: Final = "^[A-Za-z0-9][-A-Za-z0-9_.]{0,14}$"
-_INTERFACE = Rule(
-    cel=f"self.matches('{_INTERFACE_PATTERN}')",
-    message="must be the name of a network interface of the node, at most 15 characters, such as ens3f0np0; copy it from ip link",
-    holds=lambda text: bool(re.fullmatch(_INTERFACE_PATTERN, text)),
+_INTERFACE = match_rule(
+    _INTERFACE_PATTERN,
+    "must be the name of a network interface of the node, at most 15 characters, such as ens3f0np0; copy it from ip link",
 )
 InterfaceName = Annotated[str, *ruled(_INTERFACE, min_length=1, max_length=15)]
 
@@ -25,10 +24,9 @@ _OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _CIDR_PATTERN: Final = (
     f"^({_OCTET}[.]){{3}}{_OCTET}/([12]?[0-9]|3[0-2])$|^[0-9a-f:]{{2,39}}/([1-9]?[0-9]|1[01][0-9]|12[0-8])$"
 )
-_CIDR = Rule(
-    cel=f"self.matches('{_CIDR_PATTERN}')",
-    message="must be a network in CIDR form; write for instance 192.168.10.0/24",
-    holds=lambda text: bool(re.fullmatch(_CIDR_PATTERN, text)),
+_CIDR = match_rule(
+    _CIDR_PATTERN,
+    "must be a network in CIDR form; write for instance 192.168.10.0/24",
 )
 
 

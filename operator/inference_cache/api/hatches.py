@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, UniqueItems, count_set, ruled
+from .base import ApiModel, Rule, UniqueItems, count_set, match_rule, ruled
 from .references import SecretKeySelector
 
 _OPERATOR: Final = "the operator"
@@ -227,10 +227,9 @@ ExtraArguments = Annotated[
 ]
 
 _VARIABLE_PATTERN: Final = "^[A-Z_][A-Z0-9_]*$"
-_VARIABLE = Rule(
-    cel=f"self.matches('{_VARIABLE_PATTERN}')",
-    message="must be a variable's name in upper case letters, digits and '_', not beginning with a digit; write for instance NCCL_DEBUG",
-    holds=lambda text: bool(re.fullmatch(_VARIABLE_PATTERN, text)),
+_VARIABLE = match_rule(
+    _VARIABLE_PATTERN,
+    "must be a variable's name in upper case letters, digits and '_', not beginning with a digit; write for instance NCCL_DEBUG",
 )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from .base import LABEL_VALUE, ApiModel, ObjectName, Rule, count_set, ruled
+from .base import LABEL_VALUE, ApiModel, ObjectName, Rule, count_set, match_rule, ruled
 from .references import SecretKeyRef
 
 _COMMIT = Rule(
@@ -43,13 +43,12 @@ class HuggingFaceSource(ApiModel):
     """Secret key that holds an access token, for gated and private repositories."""
 
 
-_STATE_NAME = Rule(
-    cel=f"self.matches('{LABEL_VALUE}')",
-    message=(
+_STATE_NAME = match_rule(
+    LABEL_VALUE,
+    (
         "must be a name of your choice for the files as they are now: letters, digits, '-', '_' and '.', beginning and "
         "ending with a letter or digit; write for instance weights-2026-01-31"
     ),
-    holds=lambda text: bool(re.fullmatch(LABEL_VALUE, text)),
 )
 
 
@@ -65,13 +64,12 @@ class PersistentVolumeClaimSource(ApiModel):
 
 
 _IMAGE_REFERENCE_PATTERN: Final = "^[a-z0-9][a-zA-Z0-9._:/-]*@sha256:[0-9a-f]{64}$"
-_DIGEST = Rule(
-    cel=f"self.matches('{_IMAGE_REFERENCE_PATTERN}')",
-    message=(
+_DIGEST = match_rule(
+    _IMAGE_REFERENCE_PATTERN,
+    (
         "must name the image by digest, NAME@sha256:DIGEST: tags move, and two sets of weights would share one cache key; "
         "write the digest that crane digest or skopeo inspect prints"
     ),
-    holds=lambda text: bool(re.fullmatch(_IMAGE_REFERENCE_PATTERN, text)),
 )
 
 

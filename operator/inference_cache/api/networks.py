@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Final
 
-from .base import DNS_LABEL, ApiModel, ObjectName, Rule, ruled
+from .base import DNS_LABEL, ApiModel, ObjectName, Rule, match_rule, ruled
 
 MAX_NETWORKS: Final = 8
 """Secondary networks of one pod."""
@@ -24,10 +24,9 @@ _RESOURCE = Rule(
 )
 ResourceName = Annotated[str, *ruled(_RESOURCE, min_length=1, max_length=128)]
 
-_NAMESPACE = Rule(
-    cel=f"self.matches('{DNS_LABEL}')",
-    message="must be the name of a namespace: lower case letters, digits and '-'; copy it from kubectl get namespaces",
-    holds=lambda text: bool(re.fullmatch(DNS_LABEL, text)),
+_NAMESPACE = match_rule(
+    DNS_LABEL,
+    "must be the name of a namespace: lower case letters, digits and '-'; copy it from kubectl get namespaces",
 )
 NamespaceName = Annotated[str, *ruled(_NAMESPACE, min_length=1, max_length=63)]
 

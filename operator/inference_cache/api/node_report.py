@@ -1,12 +1,11 @@
 """NodeCapabilityReport v1alpha1: what the node validator probed on one node. Written by the validator, read by the operator."""
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, ruled
+from .base import ApiModel, match_rule, ruled
 from .v1alpha1 import GROUP, VERSION
 
 REPORT_KIND: Final = "NodeCapabilityReport"
@@ -17,10 +16,9 @@ _Short = Annotated[str, Field(max_length=64)]
 _Size = Annotated[int, Field(ge=-1, le=2**60)]
 
 _TIME_PATTERN: Final = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
-_TIME = Rule(
-    cel=f"self.matches('{_TIME_PATTERN}')",
-    message="must be a time in UTC and whole seconds; write for instance 2026-01-31T12:00:00Z",
-    holds=lambda text: bool(re.fullmatch(_TIME_PATTERN, text)),
+_TIME = match_rule(
+    _TIME_PATTERN,
+    "must be a time in UTC and whole seconds; write for instance 2026-01-31T12:00:00Z",
 )
 
 

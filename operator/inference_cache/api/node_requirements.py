@@ -6,37 +6,33 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import LABEL_VALUE, ApiModel, Rule, UniqueItems, ruled
+from .base import LABEL_VALUE, ApiModel, Rule, UniqueItems, match_rule, ruled
 from .networks import LinkType
 from .quantities import MemorySize
 
-_GPU_PRODUCT = Rule(
-    cel=f"self.matches('{LABEL_VALUE}')",
-    message=(
+_GPU_PRODUCT = match_rule(
+    LABEL_VALUE,
+    (
         "must be a GPU family such as H200, or a value of the label nvidia.com/gpu.product, which has no blanks, such as "
         "NVIDIA-H200; copy it from kubectl get nodes -L nvidia.com/gpu.product"
     ),
-    holds=lambda text: bool(re.fullmatch(LABEL_VALUE, text)),
 )
 GPUProduct = Annotated[str, *ruled(_GPU_PRODUCT, min_length=1, max_length=63)]
 
 _COMPUTE_PATTERN: Final = "^[0-9]{1,2}[.][0-9]$"
-_COMPUTE = Rule(
-    cel=f"self.matches('{_COMPUTE_PATTERN}')",
-    message="must be a CUDA compute capability, MAJOR.MINOR; write it in quotes, such as '9.0' for Hopper",
-    holds=lambda text: bool(re.fullmatch(_COMPUTE_PATTERN, text)),
+_COMPUTE = match_rule(
+    _COMPUTE_PATTERN,
+    "must be a CUDA compute capability, MAJOR.MINOR; write it in quotes, such as '9.0' for Hopper",
 )
 _KERNEL_PATTERN: Final = "^[0-9]{1,3}[.][0-9]{1,3}$"
-_KERNEL = Rule(
-    cel=f"self.matches('{_KERNEL_PATTERN}')",
-    message="must be a Linux kernel version, MAJOR.MINOR; write it in quotes, such as '5.14'",
-    holds=lambda text: bool(re.fullmatch(_KERNEL_PATTERN, text)),
+_KERNEL = match_rule(
+    _KERNEL_PATTERN,
+    "must be a Linux kernel version, MAJOR.MINOR; write it in quotes, such as '5.14'",
 )
 _FIRMWARE_PATTERN: Final = "^[0-9]{1,4}([.][0-9]{1,5}){1,3}$"
-_FIRMWARE = Rule(
-    cel=f"self.matches('{_FIRMWARE_PATTERN}')",
-    message="must be a firmware version of numbers and dots, such as 28.39.1002; copy it from kubectl get nicdevices or mlxfwmanager",
-    holds=lambda text: bool(re.fullmatch(_FIRMWARE_PATTERN, text)),
+_FIRMWARE = match_rule(
+    _FIRMWARE_PATTERN,
+    "must be a firmware version of numbers and dots, such as 28.39.1002; copy it from kubectl get nicdevices or mlxfwmanager",
 )
 _PCI_ID_PATTERN: Final = "^[0-9a-f]{4}$"
 DPU_MODELS: Final = ("BlueField-2", "BlueField-3")

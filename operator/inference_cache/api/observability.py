@@ -1,18 +1,16 @@
 """What the processes of a pod tell about themselves."""
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import PORT, ApiModel, Rule, ruled
+from .base import PORT, ApiModel, match_rule, ruled
 
 _TRACES_PATTERN: Final = f"^(https?|grpc)://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:({PORT}))?(/[-a-zA-Z0-9._/]*)?$"
-_TRACES = Rule(
-    cel=f"self.matches('{_TRACES_PATTERN}')",
-    message="must be the URL of an OTLP collector without credentials; write for instance http://otel-collector.observability:4317",
-    holds=lambda text: bool(re.fullmatch(_TRACES_PATTERN, text)),
+_TRACES = match_rule(
+    _TRACES_PATTERN,
+    "must be the URL of an OTLP collector without credentials; write for instance http://otel-collector.observability:4317",
 )
 
 

@@ -1,20 +1,17 @@
 """References to Secrets and ConfigMaps; always of the deployment's own namespace, so that nobody borrows foreign keys."""
 
-import re
 from typing import Annotated, Final
 
-from .base import ApiModel, ObjectName, Rule, ruled
+from .base import ApiModel, ObjectName, match_rule, ruled
 
 DATA_KEY_PATTERN: Final = "^[-._a-zA-Z0-9]+$"
-_DATA_KEY = Rule(
-    cel=f"self.matches('{DATA_KEY_PATTERN}')",
-    message="must be a key of a Secret: letters, digits, '-', '_' and '.'; copy it from kubectl describe secret",
-    holds=lambda text: bool(re.fullmatch(DATA_KEY_PATTERN, text)),
+_DATA_KEY = match_rule(
+    DATA_KEY_PATTERN,
+    "must be a key of a Secret: letters, digits, '-', '_' and '.'; copy it from kubectl describe secret",
 )
-_CONFIG_KEY = Rule(
-    cel=f"self.matches('{DATA_KEY_PATTERN}')",
-    message="must be a key of a ConfigMap: letters, digits, '-', '_' and '.'; copy it from kubectl describe configmap",
-    holds=lambda text: bool(re.fullmatch(DATA_KEY_PATTERN, text)),
+_CONFIG_KEY = match_rule(
+    DATA_KEY_PATTERN,
+    "must be a key of a ConfigMap: letters, digits, '-', '_' and '.'; copy it from kubectl describe configmap",
 )
 
 

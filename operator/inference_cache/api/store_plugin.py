@@ -6,25 +6,22 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from .base import ApiModel, Rule, UniqueItems, ruled
+from .base import ApiModel, Rule, UniqueItems, match_rule, ruled
 from .hatches import CREDENTIAL_PATTERN, SENSITIVE_KEY_PATTERN, looks_like_credential
 
 _MODULE_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]*([.][A-Za-z_][A-Za-z0-9_]*)*$"
 _CLASS_PATTERN: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
-_MODULE = Rule(
-    cel=f"self.matches('{_MODULE_PATTERN}')",
-    message="must be the path of a Python module, such as vendor.lmcache_adapter; copy it from the vendor's manual",
-    holds=lambda text: bool(re.fullmatch(_MODULE_PATTERN, text)),
+_MODULE = match_rule(
+    _MODULE_PATTERN,
+    "must be the path of a Python module, such as vendor.lmcache_adapter; copy it from the vendor's manual",
 )
-_CLASS = Rule(
-    cel=f"self.matches('{_CLASS_PATTERN}')",
-    message="must be the name of a Python class; copy it from the vendor's manual",
-    holds=lambda text: bool(re.fullmatch(_CLASS_PATTERN, text)),
+_CLASS = match_rule(
+    _CLASS_PATTERN,
+    "must be the name of a Python class; copy it from the vendor's manual",
 )
-_PARAMETER = Rule(
-    cel=f"self.matches('{_CLASS_PATTERN}')",
-    message="must be a key of the adapter's parameters: letters, digits and '_'; copy it from the vendor's manual",
-    holds=lambda text: bool(re.fullmatch(_CLASS_PATTERN, text)),
+_PARAMETER = match_rule(
+    _CLASS_PATTERN,
+    "must be a key of the adapter's parameters: letters, digits and '_'; copy it from the vendor's manual",
 )
 
 

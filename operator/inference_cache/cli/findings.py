@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from inference_cache.api.fabric import FABRIC_KIND
 from inference_cache.domain.assemble import Platform, assemble
 from inference_cache.domain.scope import Identity
-from inference_cache.domain.verdict import ConditionType
+from inference_cache.domain.verdict import AnyCondition, ConditionType
 
 from .documents import Document
 from .fabric_documents import check_fabric
@@ -33,7 +33,7 @@ def check_document(document: Document, operator_namespace: str, image: str | Non
     else:
         identity = Identity(document.name, document.namespace or "default", "")
         assembly = assemble(identity, parsed, Platform(operator_namespace, image))
-        field = {ConditionType.SPEC_VALID: "spec", ConditionType.COMPATIBLE: "spec.engine"}
+        field: dict[AnyCondition, str] = {ConditionType.SPEC_VALID: "spec", ConditionType.COMPATIBLE: "spec.engine"}
         found = [
             (field[check.condition], f"{check.reason.name}: {check.message}")
             for check in assembly.checks

@@ -57,8 +57,7 @@ class ClaimTemplateFeed:
     @property
     def known(self) -> bool:
         """Whether all of them were read, or none can be."""
-        served = self._discovery.serves(RESOURCE_CLAIM_TEMPLATE)
-        return served is False or bool(served and (self._reflector.synced or self._reflector.refused))
+        return self._discovery.is_settled(self._reflector)
 
     def _take(self, namespace: str, name: str) -> None:
         body = self._reflector.get(namespace, name)

@@ -18,12 +18,11 @@ from kubernetes.aio.client.exceptions import ApiException
 from inference_cache.domain.kinds import Kind
 
 from .connection import Connection
-from .reflector import PagedReflector
+from .reflector import PagedReflector, supervise
 
 _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS: Final = (1, 2, 5, 10, 30)
-_RESTART_SECONDS: Final = 10.0
 # Aggregated discovery is on in every version since Kubernetes 1.27.
 _ACCEPT: Final = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
@@ -67,6 +66,11 @@ class Discovery:
         if not kind.group:
             return True
         return None if self._served is None else (kind.api_version, kind.plural) in self._served
+
+    def is_settled(self, reflector: Reflector) -> bool:
+        """Whether all objects of a kind were read, or none can be."""
+        served = self.serves(reflector.kind)
+        return served is False or bool(served and (reflector.synced or reflector.refused))
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Have a callback called whenever other kinds are served than before."""
@@ -130,23 +134,13 @@ class Discovery:
             served = self.serves(reflector.kind)
             if served and task is None:
                 _log.info("%s are served and will be read", reflector.kind.plural)
-                self._tasks[reflector] = group.create_task(_supervise(reflector), name=f"{reflector.kind.plural}")
+                self._tasks[reflector] = group.create_task(supervise(reflector), name=f"{reflector.kind.plural}")
             elif not served and task is not None:
                 _log.info("%s are not served any more", reflector.kind.plural)
                 task.cancel()
                 del self._tasks[reflector]
                 reflector.refused = ""
                 reflector.drop()
-
-
-async def _supervise(reflector: Reflector) -> None:
-    """Run a reflector; whatever ends it, nothing that is optional ends the process."""
-    while True:
-        try:
-            await reflector.run()
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("reading %s ended, starting again", reflector.kind.plural)
-        await asyncio.sleep(_RESTART_SECONDS)
 
 
 def parse_discovery(body: dict[str, Any], before: Served) -> Served:

@@ -2,29 +2,24 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
+from inference_cache.domain.conditions import summarize_failure
 from inference_cache.domain.fabric.facts import FabricFacts
-from inference_cache.domain.fabric.summary import FabricOutcome, summarize_fabric, summarize_fabric_failure
+from inference_cache.domain.fabric.summary import FabricOutcome, summarize_fabric
 from inference_cache.domain.kinds import FABRIC
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity
 from inference_cache.domain.verdict import FabricCondition
 
-from .errors import ClusterError, ConflictError, GoneError, NotLeaderError, RefusedError, UnavailableError
+from .errors import ClusterError, GoneError, RefusedError
 from .events import EventRecorder, Notice
 from .fabric_execute import describe_refusal
 from .fabric_store import FabricStore
+from .failures import FailureCount, describe_failure, now_text
 from .gateway import Gateway
 
 _log = logging.getLogger(__name__)
-
-_LASTING_FAILURES: Final = 3
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class FabricReporter:
@@ -38,18 +33,18 @@ class FabricReporter:
     """
 
     def __init__(
-        self, gateway: Gateway, store: FabricStore, events: EventRecorder, now: Callable[[], str] = _now
+        self, gateway: Gateway, store: FabricStore, events: EventRecorder, now: Callable[[], str] = now_text
     ) -> None:
         self._gateway = gateway
         self._store = store
         self._events = events
         self._now = now
-        self._failures: dict[str, int] = {}
+        self._failures = FailureCount()
 
     async def report(self, outcome: FabricOutcome, notices: list[Notice]) -> None:
         """Write status and Events."""
         fabric = outcome.fabric
-        self._failures.pop(fabric.name, None)
+        self._failures.forget(fabric.name)
         current = self._store.fabric(fabric.name)
         if current is None or current.uid != fabric.uid:
             return
@@ -61,20 +56,15 @@ class FabricReporter:
 
     async def report_failure(self, fabric: FabricFacts, error: Exception) -> None:
         """Say in the status why passes fail, as far as that can be written; the queue repeats the pass with backoff."""
-        failures = self._failures[fabric.name] = self._failures.get(fabric.name, 0) + 1
-        passing = isinstance(error, UnavailableError | ConflictError | GoneError)
-        if isinstance(error, NotLeaderError) or (passing and failures < _LASTING_FAILURES):
+        if not self._failures.is_lasting(fabric.name, error):
             return
+        reason, detail = describe_failure(error)
         if isinstance(error, RefusedError):
             finding = describe_refusal(error)
             reason, detail = finding.reason, finding.message
-        elif isinstance(error, ClusterError):
-            reason, detail = Reason.RequestsFailing, str(error)
-        else:
-            reason, detail = Reason.InternalError, type(error).__name__
         current = self._store.fabric(fabric.name) or fabric
         previous = dict(current.status) or None
-        status = summarize_fabric_failure(previous, current.generation, reason, detail, self._now())
+        status = summarize_failure(previous, current.generation, reason, detail, self._now())
         if status == previous:
             return
         try:
@@ -90,7 +80,7 @@ class FabricReporter:
 
     def forget(self, name: str) -> None:
         """Forget a fabric that is gone."""
-        self._failures.pop(name, None)
+        self._failures.forget(name)
 
     async def _write(self, fabric: FabricFacts, status: dict[str, Any]) -> bool:
         try:

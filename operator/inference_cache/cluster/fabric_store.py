@@ -27,12 +27,11 @@ from .discovery import Discovery
 from .errors import ClusterError, RefusedError
 from .gateway import Gateway
 from .liveness import Feeds
-from .reflector import PagedReflector
+from .reflector import PagedReflector, supervise
 
 _log = logging.getLogger(__name__)
 
 _ENFORCE: Final = "pod-security.kubernetes.io/enforce"
-_RESTART_SECONDS: Final = 10.0
 # A write is remembered until the watch tells of it, and no longer than that.
 _WRITTEN_SECONDS: Final = 10.0
 _CLASS_SECONDS: Final = 60.0
@@ -119,8 +118,7 @@ class FabricStore:
     @property
     def known(self) -> bool:
         """Whether all fabrics were read, or none can be."""
-        served = self._discovery.serves(kinds.FABRIC)
-        return served is False or bool(served and (self._fabrics.synced or self._fabrics.refused))
+        return self._discovery.is_settled(self._fabrics)
 
     def fabric(self, name: str) -> FabricFacts | None:
         """Return a fabric."""
@@ -206,12 +204,7 @@ class FabricStore:
 
     def find_unread(self, wanted: frozenset[Kind]) -> list[Kind]:
         """Return the kinds of these that are served and not read yet."""
-        found = [
-            kind
-            for kind in sorted(wanted, key=str)
-            if self.serves(kind) is not False
-            and not (self.serves(kind) and (self._parts[kind].synced or self._parts[kind].refused))
-        ]
+        found = [kind for kind in sorted(wanted, key=str) if not self._discovery.is_settled(self._parts[kind])]
         if found:
             self._arrange_soon()
         return found
@@ -268,7 +261,7 @@ class FabricStore:
         for kind, reflector in self._parts.items():
             task, wanted = self._tasks.get(kind), kind in needed and bool(self.serves(kind))
             if wanted and task is None:
-                self._tasks[kind] = group.create_task(_supervise(reflector), name=f"{kind.plural} of fabrics")
+                self._tasks[kind] = group.create_task(supervise(reflector), name=f"{kind.plural} of fabrics")
             elif task is not None and not wanted:
                 task.cancel()
                 del self._tasks[kind]
@@ -338,13 +331,3 @@ def _project_pool(body: dict[str, Any]) -> frozenset[str]:
 
 def _get_live(item: Any) -> Live | None:
     return item.live if isinstance(item, NetworkRecord) else item if isinstance(item, Live) else None
-
-
-async def _supervise(reflector: PagedReflector[Any]) -> None:
-    """Run a reflector; whatever ends it, nothing that is optional ends the process."""
-    while True:
-        try:
-            await reflector.run()
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("reading %s ended, starting again", reflector.kind.plural)
-        await asyncio.sleep(_RESTART_SECONDS)

@@ -14,6 +14,7 @@ from inference_cache.domain import kinds
 from inference_cache.domain.attachment import Attachment, Variant
 from inference_cache.domain.defaults import Settled
 from inference_cache.domain.eligibility import Placement, judge_placement
+from inference_cache.domain.fabric.facts import FabricFacts
 from inference_cache.domain.live import Live
 from inference_cache.domain.network_checks import NetworkSurroundings, check_network_ready, list_network_findings
 from inference_cache.domain.node_judgement import find_rdma_violation
@@ -25,7 +26,6 @@ from inference_cache.domain.rollout import Retry
 from inference_cache.domain.scope import Identity, Scope
 from inference_cache.domain.transport import (
     Demand,
-    Finding,
     Intent,
     Memory,
     RDMASupply,
@@ -148,9 +148,12 @@ class Observer:
         """Return what is known of a deployment's surroundings, and what it means for its pods."""
         settled, key = scope.settled, (identity.namespace, identity.name)
         intent = read_intent(settled)
-        seen, read = await self._look_around(settled, identity.namespace) if intent.asked else (None, True)
-        found = resolve_attachment(settled, seen.fabric if seen else None, identity.namespace)
+        fabric = self._find_fabric(settled) if intent.asked else None
+        found = resolve_attachment(settled, fabric, identity.namespace)
         attachment = found if isinstance(found, Attachment) else None
+        seen, read = None, True
+        if intent.asked:
+            seen, read = await self._look_around(fabric, attachment, identity.namespace)
         need = build_need(settled, build_wish(settled, attachment))
         self._publisher.register(key, need)
         review = await self._reviewer.review(settled, need)
@@ -162,7 +165,7 @@ class Observer:
             decision = _hold(TransportDecision(scope.transport), placement)
             return Observation(scope, (nodes,), None, intent, decision, need, review.status, decision.look_again)
         obstacle = find_rdma_obstacle(settled)
-        findings = self._list_findings(attachment, seen, identity.namespace)
+        findings = [] if attachment is None else list_network_findings(attachment, seen, identity.namespace)
         told = [obstacle, *findings] if obstacle else findings
         network = check_network_ready(found, told, seen.fabric)
         waiting = find_starvation(pods, attachment, self._epoch())
@@ -214,13 +217,15 @@ class Observer:
         self._impatient_at.pop(key, None)
         self._publisher.forget(key)
 
-    async def _look_around(self, settled: Settled, namespace: str) -> tuple[NetworkSurroundings, bool]:
-        """Return what is known of fabric, networks and namespace, and whether all of it was read."""
+    def _find_fabric(self, settled: Settled) -> FabricFacts | None:
         spec = settled.spec.transport
-        name = spec.fabric_ref.name if spec and spec.fabric_ref else None
-        fabric = self._fabrics.fabric(name) if name else None
-        attachment = resolve_attachment(settled, fabric, namespace)
-        wanted = attachment.networks if isinstance(attachment, Attachment) else ()
+        return self._fabrics.fabric(spec.fabric_ref.name) if spec and spec.fabric_ref else None
+
+    async def _look_around(
+        self, fabric: FabricFacts | None, attachment: Attachment | None, namespace: str
+    ) -> tuple[NetworkSurroundings, bool]:
+        """Return what is known of fabric, networks and namespace, and whether all of it was read."""
+        wanted = attachment.networks if attachment else ()
         networks = {
             (item.namespace, item.name): facts
             for item in wanted
@@ -229,12 +234,12 @@ class Observer:
         enforced = self._fabrics.pod_security(namespace)
         unread = self._fabrics.find_unread(_READ if wanted else frozenset({kinds.NAMESPACE}))
         blind = kinds.NETWORK_ATTACHMENT in unread or kinds.NETWORK_ATTACHMENT in self._fabrics.refused
-        device_class = attachment.device_class if isinstance(attachment, Attachment) else None
+        device_class = attachment.device_class if attachment else None
         seen = NetworkSurroundings(
             fabric=fabric,
             networks=None if blind else networks,
             networks_served=self._fabrics.networks_served,
-            pod_security=check_pod_security(enforced, attachment) if isinstance(attachment, Attachment) else None,
+            pod_security=check_pod_security(enforced, attachment) if attachment else None,
             claims_served=self._fabrics.serves(kinds.DEVICE_CLASS),
             device_class=await self._fabrics.device_class(device_class) if device_class else None,
         )
@@ -248,10 +253,6 @@ class Observer:
             return True
         now = self._clock()
         return now >= self._impatient_at.setdefault(key, now + _PATIENCE_SECONDS)
-
-    @staticmethod
-    def _list_findings(attachment: Attachment | None, seen: NetworkSurroundings, namespace: str) -> list[Finding]:
-        return [] if attachment is None else list_network_findings(attachment, seen, namespace)
 
 
 def _hold(decision: TransportDecision, placement: Placement) -> TransportDecision:

@@ -40,6 +40,7 @@ _BACKOFF: Final = (0.5, 1, 2, 5, 10)
 _REFUSED_SECONDS: Final = 180
 # A stream that lives for this long ends the series of failures; lists in between do not, as they cost the most.
 _STEADY_SECONDS: Final = 5
+_RESTART_SECONDS: Final = 10.0
 
 
 class PagedReflector(Generic[T]):
@@ -258,3 +259,13 @@ def _describe(error: Exception) -> str:
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
     return str(error) if isinstance(error, ClusterError) else f"{type(error).__name__}: {error}"
+
+
+async def supervise(reflector: PagedReflector[Any]) -> None:
+    """Run a reflector; whatever ends it, nothing that is optional ends the process."""
+    while True:
+        try:
+            await reflector.run()
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("reading %s ended, starting again", reflector.kind.plural)
+        await asyncio.sleep(_RESTART_SECONDS)

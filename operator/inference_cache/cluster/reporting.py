@@ -6,32 +6,27 @@ Counts of nodes that change while no condition does are written at most every 30
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from inference_cache.domain.conditions import summarize_failure
 from inference_cache.domain.kinds import DEPLOYMENT
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.scope import Identity
 from inference_cache.domain.status_changes import is_count_alone
-from inference_cache.domain.summary import Outcome, summarize, summarize_failure
+from inference_cache.domain.summary import Outcome, summarize
 from inference_cache.domain.verdict import ConditionType
 
 from .cache import NamespacedName, ObjectCache
 from .condition_metrics import forget_conditions, publish_conditions
-from .errors import ClusterError, ConflictError, GoneError, NotLeaderError, RefusedError, UnavailableError
+from .errors import ClusterError, GoneError
 from .events import EventRecorder, Notice
+from .failures import FailureCount, describe_failure, now_text
 from .gateway import Gateway
 
 _log = logging.getLogger(__name__)
 
-# A busy or restarting API server is not worth a status write; one that fails the same deployment again and again is.
-_LASTING_FAILURES: Final = 3
 COUNT_SECONDS: Final = 30.0
 """Least time between two writes of a status in which nothing but counts of nodes has changed."""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Reporter:
@@ -50,7 +45,7 @@ class Reporter:
         gateway: Gateway,
         cache: ObjectCache,
         events: EventRecorder,
-        now: Callable[[], str] = _now,
+        now: Callable[[], str] = now_text,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gateway = gateway
@@ -58,7 +53,7 @@ class Reporter:
         self._events = events
         self._now = now
         self._clock = clock
-        self._failures: dict[NamespacedName, int] = {}
+        self._failures = FailureCount()
         self._counted: dict[NamespacedName, float] = {}
 
     async def report(
@@ -66,7 +61,7 @@ class Reporter:
     ) -> float | None:
         """Write status and Events; returns the seconds after which counts that were kept back are due, or None."""
         key = (identity.namespace, identity.name)
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         previous = deployment.get("status")
         status = summarize(outcome, previous, self._now())
         publish_conditions(identity, status)
@@ -82,17 +77,9 @@ class Reporter:
     async def report_failure(self, identity: Identity, deployment: dict[str, Any], error: Exception) -> None:
         """Say in the status why passes fail, as far as that can be written; the queue repeats the pass with backoff."""
         key = (identity.namespace, identity.name)
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
-        passing = isinstance(error, UnavailableError | ConflictError | GoneError)
-        if isinstance(error, NotLeaderError) or (passing and failures < _LASTING_FAILURES):
+        if not self._failures.is_lasting(key, error):
             return
-        if isinstance(error, RefusedError):
-            reason, detail = error.reason, str(error)
-        elif isinstance(error, ClusterError):
-            reason, detail = Reason.RequestsFailing, str(error)
-        else:
-            # Its text may quote anything, such as a Secret's value.
-            reason, detail = Reason.InternalError, type(error).__name__
+        reason, detail = describe_failure(error)
         current = self._cache.deployment(key) or deployment
         previous = current.get("status")
         status = summarize_failure(previous, current["metadata"]["generation"], reason, detail, self._now())
@@ -106,7 +93,7 @@ class Reporter:
 
     def forget(self, key: NamespacedName) -> None:
         """Drop what is known of a deleted deployment."""
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         self._counted.pop(key, None)
         forget_conditions(key)
 

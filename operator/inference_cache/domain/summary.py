@@ -9,7 +9,6 @@ from inference_cache.api.quantities import format_gib, format_mib
 from inference_cache.api.status import (
     CacheSharing,
     Capacity,
-    Condition,
     InferenceCacheDeploymentStatus,
     NodeStatus,
     Rendered,
@@ -18,12 +17,13 @@ from inference_cache.api.status import (
 )
 
 from . import names
+from .conditions import build_condition
 from .graces import compute_graces
 from .plan import Obstacle
 from .reasons import Reason
 from .scope import Scope
 from .sizing import compute_sizes
-from .verdict import MAX_MESSAGE, ConditionType, Truth, Verdict, bad, ok
+from .verdict import ConditionType, Truth, Verdict, bad, ok
 from .workload_state import WorkloadState
 
 _KEPT = ("cacheFingerprint", "rendered", "sizing", "transport")
@@ -89,7 +89,7 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
     state = outcome.state
     status = InferenceCacheDeploymentStatus(
         observed_generation=outcome.generation,
-        conditions=[_condition(verdict, outcome.generation, times, now) for verdict in verdicts],
+        conditions=[build_condition(verdict, outcome.generation, times, now) for verdict in verdicts],
         replicas=state.replicas if state else None,
         ready_replicas=state.ready if state else None,
         updated_replicas=state.updated if state else None,
@@ -107,45 +107,6 @@ def summarize(outcome: Outcome, previous: Mapping[str, Any] | None, now: str) ->
         # Nothing new could be rendered, so what was rendered last is what runs.
         written |= {key: previous[key] for key in _KEPT if previous and key in previous}
     return written
-
-
-def summarize_failure(
-    previous: Mapping[str, Any] | None, generation: int, reason: Reason, detail: str, now: str
-) -> dict[str, Any]:
-    """Return the status for a pass that failed before anything new could be found out.
-
-    What is known of the pods and the checks stays, and so does observedGeneration: the spec was not acted on. Stalled
-    is True unless the failure may pass by itself.
-    """
-    status = dict(previous or {})
-    items = {item["type"]: item for item in status.get("conditions", [])}
-    message = f"{reason.meaning} {detail.rstrip('.')}. {reason.remedy}".strip()
-    stalled = Truth.FALSE if reason is Reason.RequestsFailing else Truth.TRUE
-    verdicts = [
-        Verdict(ConditionType.PROGRESSING, Truth.FALSE, reason, message),
-        Verdict(ConditionType.STALLED, stalled, reason, message),
-    ]
-    if ConditionType.READY.value not in items:
-        verdicts.insert(0, Verdict(ConditionType.READY, Truth.FALSE, reason, message))
-    new = {
-        verdict.condition.value: _condition(verdict, generation, items, now).model_dump(mode="json", by_alias=True)
-        for verdict in verdicts
-    }
-    status["conditions"] = [*({**items, **new}).values()]
-    return status
-
-
-def _condition(verdict: Verdict, generation: int, previous: Mapping[str, Any], now: str) -> Condition:
-    before = previous.get(verdict.condition.value, {})
-    kept = before.get("lastTransitionTime", now) if before.get("status") == verdict.status.value else now
-    return Condition(
-        type=verdict.condition.value,
-        status=verdict.status.value,
-        reason=verdict.reason.name,
-        message=verdict.message[:MAX_MESSAGE],
-        last_transition_time=kept,
-        observed_generation=generation,
-    )
 
 
 def _check_ready(outcome: Outcome) -> Verdict:

@@ -93,6 +93,10 @@ def count_placed(pods: Sequence[PodFacts], replicas: int) -> int:
     )
 
 
+def _list_alive(pods: Sequence[PodFacts]) -> list[PodFacts]:
+    return sorted((pod for pod in pods if not pod.terminating and not pod.refused), key=lambda pod: pod.ordinal)
+
+
 def find_transport(pod: PodFacts, *, asked: bool, has_store: bool) -> str:
     """Return what a pod uses: RDMA, TCP, None without the object store tier, or Unknown."""
     if not has_store:
@@ -109,7 +113,7 @@ def summarize_transport(
     intent: Intent, decision: TransportDecision, pods: Sequence[PodFacts], *, has_store: bool
 ) -> TransportStatus:
     """Return what status says of the transport."""
-    alive = sorted((pod for pod in pods if not pod.terminating and not pod.refused), key=lambda pod: pod.ordinal)
+    alive = _list_alive(pods)
     used = {pod.name: find_transport(pod, asked=intent.asked, has_store=has_store) for pod in alive}
     counts = Counter(used.values())
     listed = [
@@ -154,7 +158,7 @@ def check_degraded(
     """
     if not intent.asked:
         return None
-    alive = sorted((pod for pod in pods if not pod.terminating and not pod.refused), key=lambda pod: pod.ordinal)
+    alive = _list_alive(pods)
     if decision.degraded is not None:
         return _describe_decision(decision.degraded, alive)
     causes = [(pod, cause) for pod in alive if (cause := _find_cause(pod)) is not None]

@@ -34,6 +34,9 @@ class FabricCondition(StrEnum):
     NODES_READY = "NodesReady"
 
 
+AnyCondition = ConditionType | FabricCondition
+
+
 class Truth(StrEnum):
     """Status of a condition."""
 
@@ -54,7 +57,7 @@ class Verdict:
         passing: The cause may pass without anyone acting (an outage), so the deployment waits rather than stalls.
     """
 
-    condition: ConditionType
+    condition: AnyCondition
     status: Truth
     reason: Reason
     message: str
@@ -66,13 +69,13 @@ class Verdict:
         return self.status is not Truth.TRUE
 
 
-def ok(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
+def ok(condition: AnyCondition, reason: Reason, message: str = "") -> Verdict:
     """Return a verdict that holds."""
     return Verdict(condition, Truth.TRUE, reason, message or reason.meaning)
 
 
 def bad(
-    condition: ConditionType,
+    condition: AnyCondition,
     reason: Reason,
     message: str = "",
     *,
@@ -85,7 +88,7 @@ def bad(
     )
 
 
-def refuse(condition: ConditionType, reason: Reason, *messages: str) -> Verdict:
+def refuse(condition: AnyCondition, reason: Reason, *messages: str) -> Verdict:
     """Return a verdict that does not hold, from messages that each end in what to do already.
 
     As many as fit are shown, whole; the others are counted.
@@ -100,7 +103,7 @@ def refuse(condition: ConditionType, reason: Reason, *messages: str) -> Verdict:
     return Verdict(condition, Truth.FALSE, reason, f"{text} And {more} more." if more else text)
 
 
-def unknown(condition: ConditionType, reason: Reason, message: str = "") -> Verdict:
+def unknown(condition: AnyCondition, reason: Reason, message: str = "") -> Verdict:
     """Return a verdict for what could not be observed."""
     return Verdict(condition, Truth.UNKNOWN, reason, _with_remedy(message, reason), passing=True)
 

@@ -6,6 +6,7 @@ import pytest
 
 from inference_cache.api.fabric_status import FabricNodes, InferenceCacheFabricStatus
 from inference_cache.api.status import NodeReasonCount
+from inference_cache.domain.conditions import summarize_failure
 from inference_cache.domain.fabric.facts import FabricFacts, project_fabric
 from inference_cache.domain.fabric.findings import Finding, ObjectState
 from inference_cache.domain.fabric.nodes import Survey
@@ -13,7 +14,6 @@ from inference_cache.domain.fabric.summary import (
     FabricOutcome,
     list_unverified,
     summarize_fabric,
-    summarize_fabric_failure,
 )
 from inference_cache.domain.reasons import Reason
 from inference_cache.domain.verdict import Truth
@@ -178,11 +178,11 @@ def test_what_cannot_be_proven_is_listed_for_every_type(case: str) -> None:
 
 def test_failure_of_a_pass_keeps_what_is_known() -> None:
     known = summarize_fabric(FabricOutcome(_FABRIC, survey=_GOOD), None, _NOW)
-    failed = summarize_fabric_failure(known, 1, Reason.RequestsFailing, "timeout", _LATER)
+    failed = summarize_failure(known, 1, Reason.RequestsFailing, "timeout", _LATER)
     found = {item["type"]: (item["status"], item["reason"]) for item in failed["conditions"]}
     assert found["Ready"] == ("True", "FabricReady")
     assert (found["Progressing"], found["Stalled"][0]) == (("False", "RequestsFailing"), "False")
-    fresh = summarize_fabric_failure(None, 1, Reason.Forbidden, "no", _NOW)
+    fresh = summarize_failure(None, 1, Reason.Forbidden, "no", _NOW)
     assert {item["type"]: item["status"] for item in fresh["conditions"]} == {
         "Ready": "False",
         "Progressing": "False",

@@ -8,9 +8,9 @@ from typing import Any, Final
 from inference_cache.api.fabric import FabricMode, FabricType, InferenceCacheFabricSpec
 from inference_cache.api.fabric_status import FabricNodes, FabricObject, InferenceCacheFabricStatus
 from inference_cache.api.networks import LinkType
-from inference_cache.api.status import Condition
+from inference_cache.domain.conditions import build_condition
 from inference_cache.domain.reasons import Reason
-from inference_cache.domain.verdict import MAX_MESSAGE, FabricCondition, Truth
+from inference_cache.domain.verdict import MAX_MESSAGE, FabricCondition, Truth, Verdict
 
 from .facts import LINK_TYPES, SHARED, FabricFacts
 from .findings import Finding, ObjectState, order_objects
@@ -44,15 +44,6 @@ class FabricOutcome:
     deployments: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    condition: FabricCondition
-    status: Truth
-    reason: Reason
-    message: str
-    passing: bool = False
-
-
 def summarize_fabric(outcome: FabricOutcome, previous: Mapping[str, Any] | None, now: str) -> dict[str, Any]:
     """Return the status object as the API stores it.
 
@@ -73,35 +64,13 @@ def summarize_fabric(outcome: FabricOutcome, previous: Mapping[str, Any] | None,
     times = {item["type"]: item for item in (previous or {}).get("conditions") or []}
     status = InferenceCacheFabricStatus(
         observed_generation=fabric.generation,
-        conditions=[_build_condition(verdict, fabric.generation, times, now) for verdict in verdicts],
+        conditions=[build_condition(verdict, fabric.generation, times, now) for verdict in verdicts],
         nodes=_count_nodes(outcome, previous),
         objects=[_build_object(item) for item in order_objects(outcome.objects)[:_MAX_OBJECTS]] or None,
         deployments=outcome.deployments,
         unverified=list_unverified(fabric.spec) if fabric.spec else None,
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def summarize_fabric_failure(
-    previous: Mapping[str, Any] | None, generation: int, reason: Reason, detail: str, now: str
-) -> dict[str, Any]:
-    """Return the status for a pass that failed before anything new could be found out; what is known stays."""
-    status = dict(previous or {})
-    items = {item["type"]: item for item in status.get("conditions") or []}
-    message = f"{reason.meaning} {detail.rstrip('.')}. {reason.remedy}".strip()
-    stalled = Truth.FALSE if reason is Reason.RequestsFailing else Truth.TRUE
-    verdicts = [
-        _Verdict(FabricCondition.PROGRESSING, Truth.FALSE, reason, message),
-        _Verdict(FabricCondition.STALLED, stalled, reason, message),
-    ]
-    if FabricCondition.READY.value not in items:
-        verdicts.insert(0, _Verdict(FabricCondition.READY, Truth.FALSE, reason, message))
-    new = {
-        item.condition.value: _build_condition(item, generation, items, now).model_dump(mode="json", by_alias=True)
-        for item in verdicts
-    }
-    status["conditions"] = [*({**items, **new}).values()]
-    return status
 
 
 def list_unverified(spec: InferenceCacheFabricSpec) -> list[str]:
@@ -124,18 +93,18 @@ def list_unverified(spec: InferenceCacheFabricSpec) -> list[str]:
     return found
 
 
-def _judge(condition: FabricCondition, findings: Sequence[Finding], good: Reason) -> _Verdict:
+def _judge(condition: FabricCondition, findings: Sequence[Finding], good: Reason) -> Verdict:
     hard = [item for item in findings if not item.advisory and not item.unknown]
     unknown = [item for item in findings if item.unknown]
     advice = [item for item in findings if item.advisory]
     if not hard and not unknown:
         text = " ".join([good.meaning, *(f"Note: {item.message}" for item in advice)])
-        return _Verdict(condition, Truth.TRUE, good, text)
+        return Verdict(condition, Truth.TRUE, good, text)
     # What someone must mend is told before what may pass.
     ordered = [*sorted(hard, key=lambda item: item.passing), *unknown]
     first = ordered[0]
     status = Truth.FALSE if hard else Truth.UNKNOWN
-    return _Verdict(condition, status, first.reason, _tell(ordered), first.passing)
+    return Verdict(condition, status, first.reason, _tell(ordered), first.passing)
 
 
 def _tell(findings: Sequence[Finding]) -> str:
@@ -155,7 +124,7 @@ def _tell(findings: Sequence[Finding]) -> str:
     return f"{text.rstrip()} And {left} more." if left else text.strip()
 
 
-def _recall_nodes(previous: Mapping[str, Any] | None) -> _Verdict:
+def _recall_nodes(previous: Mapping[str, Any] | None) -> Verdict:
     """Return the verdict on the nodes of a fabric that is being deleted, which are not looked at any more."""
     condition = FabricCondition.NODES_READY
     items = (previous or {}).get("conditions") or []
@@ -163,8 +132,8 @@ def _recall_nodes(previous: Mapping[str, Any] | None) -> _Verdict:
     reason = Reason.__members__.get(before.get("reason") or "")
     if reason is None or reason is Reason.NodesUnknown:
         reason, message = _explain(Reason.FabricDeleting)
-        return _Verdict(condition, Truth.UNKNOWN, reason, message, passing=True)
-    return _Verdict(condition, Truth(before["status"]), reason, before.get("message") or reason.meaning, passing=True)
+        return Verdict(condition, Truth.UNKNOWN, reason, message, passing=True)
+    return Verdict(condition, Truth(before["status"]), reason, before.get("message") or reason.meaning, passing=True)
 
 
 def _count_nodes(outcome: FabricOutcome, previous: Mapping[str, Any] | None) -> FabricNodes | None:
@@ -174,26 +143,26 @@ def _count_nodes(outcome: FabricOutcome, previous: Mapping[str, Any] | None) -> 
     return FabricNodes.model_validate(known) if known else None
 
 
-def _judge_nodes(survey: Survey | None) -> _Verdict:
+def _judge_nodes(survey: Survey | None) -> Verdict:
     condition = FabricCondition.NODES_READY
     if survey is None:
         reason = Reason.NodesUnknown
-        return _Verdict(condition, Truth.UNKNOWN, reason, f"{reason.meaning} {reason.remedy}", passing=True)
+        return Verdict(condition, Truth.UNKNOWN, reason, f"{reason.meaning} {reason.remedy}", passing=True)
     counts = survey.counts
     if counts.selected == 0:
         reason = Reason.FabricNoNodes
-        return _Verdict(condition, Truth.FALSE, reason, f"{reason.meaning} {reason.remedy}")
+        return Verdict(condition, Truth.FALSE, reason, f"{reason.meaning} {reason.remedy}")
     text = describe_nodes(counts)
     if counts.ready:
-        return _Verdict(condition, Truth.TRUE, Reason.FabricNodesReady, text)
+        return Verdict(condition, Truth.TRUE, Reason.FabricNodesReady, text)
     reason = Reason[counts.faulty[0].reason] if counts.faulty else Reason.NodesUnknown
-    return _Verdict(condition, Truth.FALSE, reason, f"{text} {reason.remedy}", passing=survey.converging)
+    return Verdict(condition, Truth.FALSE, reason, f"{text} {reason.remedy}", passing=survey.converging)
 
 
 _ROLLED_OUT: Final = frozenset({Reason.RDMAResourceNotAdvertised, Reason.RDMAResourceZero})
 
 
-def _grant_time(verdict: _Verdict, fabric: FabricFacts, previous: Mapping[str, Any] | None, now: str) -> _Verdict:
+def _grant_time(verdict: Verdict, fabric: FabricFacts, previous: Mapping[str, Any] | None, now: str) -> Verdict:
     """Return the verdict on nodes, which is no fault yet while what the operator wrote is being rolled out to them."""
     if not fabric.managed or verdict.status is not Truth.FALSE or verdict.reason not in _ROLLED_OUT:
         return verdict
@@ -204,17 +173,17 @@ def _grant_time(verdict: _Verdict, fabric: FabricFacts, previous: Mapping[str, A
     return replace(verdict, passing=lasted.total_seconds() < ROLLOUT_SECONDS)
 
 
-def _judge_ready(fabric: FabricFacts, causes: Sequence[_Verdict]) -> _Verdict:
+def _judge_ready(fabric: FabricFacts, causes: Sequence[Verdict]) -> Verdict:
     condition = FabricCondition.READY
     if fabric.deleting:
         held = next((item for item in causes if item.status is not Truth.TRUE and item.reason in _HOLDING), None)
         reason, message = (held.reason, held.message) if held else _explain(Reason.FabricDeleting)
-        return _Verdict(condition, Truth.FALSE, reason, message, passing=held is None or held.passing)
+        return Verdict(condition, Truth.FALSE, reason, message, passing=held is None or held.passing)
     bad = [item for item in causes if item.status is not Truth.TRUE]
     first = next((item for item in bad if item.status is Truth.FALSE), next(iter(bad), None))
     if first is None:
-        return _Verdict(condition, Truth.TRUE, Reason.FabricReady, f"{Reason.FabricReady.meaning} {causes[-1].message}")
-    return _Verdict(condition, first.status, first.reason, first.message, first.passing)
+        return Verdict(condition, Truth.TRUE, Reason.FabricReady, f"{Reason.FabricReady.meaning} {causes[-1].message}")
+    return Verdict(condition, first.status, first.reason, first.message, first.passing)
 
 
 _HOLDING: Final = frozenset(
@@ -222,38 +191,25 @@ _HOLDING: Final = frozenset(
 )
 
 
-def _judge_progress(ready: _Verdict) -> _Verdict:
+def _judge_progress(ready: Verdict) -> Verdict:
     condition = FabricCondition.PROGRESSING
     if ready.status is Truth.TRUE:
-        return _Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
-    return _Verdict(condition, Truth.TRUE if ready.passing else Truth.FALSE, ready.reason, ready.message)
+        return Verdict(condition, Truth.FALSE, Reason.Complete, Reason.Complete.meaning)
+    return Verdict(condition, Truth.TRUE if ready.passing else Truth.FALSE, ready.reason, ready.message)
 
 
-def _judge_stalled(fabric: FabricFacts, causes: Sequence[_Verdict]) -> _Verdict:
+def _judge_stalled(fabric: FabricFacts, causes: Sequence[Verdict]) -> Verdict:
     condition = FabricCondition.STALLED
     lasting = [item for item in causes if item.status is not Truth.TRUE and not item.passing]
     if fabric.deleting:
         lasting = [item for item in lasting if item.reason in _HOLDING]
     if not lasting:
-        return _Verdict(condition, Truth.FALSE, Reason.NotStalled, Reason.NotStalled.meaning)
-    return _Verdict(condition, Truth.TRUE, lasting[0].reason, lasting[0].message)
+        return Verdict(condition, Truth.FALSE, Reason.NotStalled, Reason.NotStalled.meaning)
+    return Verdict(condition, Truth.TRUE, lasting[0].reason, lasting[0].message)
 
 
 def _explain(reason: Reason) -> tuple[Reason, str]:
     return reason, f"{reason.meaning} {reason.remedy}".strip()
-
-
-def _build_condition(verdict: _Verdict, generation: int, previous: Mapping[str, Any], now: str) -> Condition:
-    before = previous.get(verdict.condition.value, {})
-    kept = before.get("lastTransitionTime", now) if before.get("status") == verdict.status.value else now
-    return Condition(
-        type=verdict.condition.value,
-        status=verdict.status.value,
-        reason=verdict.reason.name,
-        message=verdict.message[:MAX_MESSAGE],
-        last_transition_time=kept,
-        observed_generation=generation,
-    )
 
 
 def _build_object(item: ObjectState) -> FabricObject:
